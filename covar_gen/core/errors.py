@@ -1,0 +1,122 @@
+"""Everything a user can mend, named by situation.
+
+    CovarError                     what happened, where, what to do; exit code 2
+    ├── RecipeError                the recipe does not say what can be built
+    ├── PluginError                a tool that is not there, or two where one is expected
+    │   └── MissingExtraError      a tool whose packages are not installed
+    ├── PhotographsError           the photographs cannot make the benchmark
+    ├── ProposalError              the language model gave no usable list
+    ├── RunFolderError             not a run folder, or one that cannot hold a run
+    │   ├── AnotherRecipeError     the folder belongs to another recipe
+    │   ├── MixtureError           the table was made with something else
+    │   ├── IncompleteInputError   an earlier stage has not finished
+    │   └── DamagedRunError        a file is missing or is not what its row says
+    ├── StorageError               the disk is full, read-only, or not POSIX
+    └── LaunchError                the processes' variables do not fit together
+
+Each has a heading of the same name in docs/errors.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+
+class CovarError(Exception):
+    """An error its user can mend.
+
+    Attributes:
+        what: what happened, as a clause without a full stop.
+        where: the file, key, option or folder concerned; empty if there is none.
+        mend: what to do about it; usually a command or a setting.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str | Path = "", mend: str) -> None:
+        self.what = what
+        self.where = str(where)
+        self.mend = mend
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """The error as one line: where, what, what to do."""
+        place = f"{self.where}: " if self.where else ""
+        return " ".join(f"{place}{self.what}. {self.mend}".split())
+
+
+class RecipeError(CovarError):
+    """The recipe does not say what can be built."""
+
+
+class PluginError(CovarError):
+    """A tool of that name does not exist, or its file does not hold exactly one."""
+
+
+class MissingExtraError(PluginError):
+    """The tool exists, the packages it works with are not installed."""
+
+
+class PhotographsError(CovarError):
+    """The photographs given cannot make the benchmark asked for."""
+
+
+class ProposalError(CovarError):
+    """The language model could not be reached or gave no usable list."""
+
+
+class RunFolderError(CovarError):
+    """The folder is not a run, or cannot hold one."""
+
+
+class AnotherRecipeError(RunFolderError):
+    """The run folder was made for another recipe."""
+
+
+class MixtureError(RunFolderError):
+    """The table already holds rows made with something else."""
+
+
+class IncompleteInputError(RunFolderError):
+    """A table that the stage reads is not complete yet."""
+
+
+class DamagedRunError(RunFolderError):
+    """A file of the run is missing or is not what its row says."""
+
+
+class StorageError(CovarError):
+    """The disk is full, read-only, or not a POSIX file system."""
+
+
+class LaunchError(CovarError):
+    """RANK, WORLD_SIZE and LOCAL_RANK do not fit together."""
+
+
+_STORAGE = {
+    errno.ENOSPC: ("the disk is full", "Free some space and type the same command again"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and type the same command again"),
+    errno.EROFS: ("the file system is read-only", "Choose a folder that can be written with --run"),
+    errno.EACCES: ("permission denied", "Choose a folder that can be written with --run"),
+    errno.EPERM: ("operation not permitted", "Choose a folder on a local disk or NFS with --run"),
+    errno.EIO: ("the disk reports an error", "Check the disk, then type the same command again"),
+    errno.ENAMETOOLONG: ("the path is too long", "Choose a shorter folder with --run"),
+    errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n 4096), then try again"),
+}
+
+
+def storage_error(error: OSError, where: str | Path) -> StorageError | None:
+    """The one-line form of an OSError of the disk; None if it is not one of the disk's.
+
+    Args:
+        error: what the operating system raised.
+        where: the path to name when the error carries none.
+    """
+    found = _STORAGE.get(error.errno or 0)
+    if found is None:
+        return None
+    what, mend = found
+    path = os.fspath(error.filename) if isinstance(error.filename, (str, os.PathLike)) else where
+    return StorageError(what, where=path, mend=f"{mend}: what was written is kept")

@@ -1,0 +1,306 @@
+"""Pixels: reading photographs, lossless masters, and the one function that moves pixels.
+
+cv2 is imported inside functions: the command line answers before it would be loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from covar_gen.core.arrays import Image, Mask, Matrix, Rejected
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PNG_LEVEL = 1
+"""zlib level of every stored PNG: the masters are for exactness; export compresses harder."""
+
+MAX_PIXELS = 100_000_000
+"""Photographs above this many pixels are rejected before they are decoded."""
+
+MIN_EDGE = 16
+"""Photographs whose shorter edge has fewer pixels are rejected: there is nothing to see."""
+
+Interpolation = Literal["exact", "cubic", "lanczos"]
+"""exact: pixels are copied (flips, whole-pixel shifts). lanczos: antialiased, axis-aligned
+scaling in double precision (Pillow). cubic: any affine or projective transform (OpenCV)."""
+
+
+def read_photograph(data: bytes, size: int) -> Image | Rejected:
+    """Decode a photograph of any common kind as upright RGB with its shortest edge `size`.
+
+    EXIF orientation is applied; CMYK, palette, greyscale and 16-bit files are converted;
+    transparency is laid over white; of an animation the first frame is taken.
+
+    Args:
+        data: the encoded file.
+        size: shortest edge of the result in pixels (Lanczos).
+
+    Returns:
+        uint8 (H, W, 3), or the reason: empty_file, not_an_image, truncated, too_large, too_small.
+    """
+    if not data:
+        return Rejected("empty_file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            opened = Pillow.open(io.BytesIO(data))
+        except Pillow.DecompressionBombError:
+            return Rejected("too_large")
+        except (OSError, ValueError, SyntaxError):
+            return Rejected("not_an_image")
+        width, height = opened.size
+        if width * height > MAX_PIXELS:
+            return Rejected("too_large", {"width": width, "height": height})
+        if min(width, height) < MIN_EDGE:
+            return Rejected("too_small", {"width": width, "height": height})
+        try:
+            upright = ImageOps.exif_transpose(opened)
+            picture = _rgb(upright)
+        except (OSError, ValueError, SyntaxError, IndexError, EOFError):
+            return Rejected("truncated")
+    return shortest_edge(picture, size)
+
+
+def _rgb(picture: Pillow.Image) -> Pillow.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        levels = np.asarray(picture).astype(np.float64)
+        top = 65535.0 if levels.max(initial=0) > 255 else 255.0  # noqa: PLR2004
+        grey = np.clip(np.rint(levels * (255.0 / top)), 0, 255).astype(np.uint8)
+        return Pillow.fromarray(grey).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        ground = Pillow.new("RGBA", layer.size, "white")
+        return Pillow.alpha_composite(ground, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def shortest_edge(picture: Pillow.Image, size: int) -> Image:
+    """Resize (Lanczos, antialiased) so that the shorter edge has `size` pixels."""
+    factor = size / min(picture.size)
+    width, height = (max(size, round(edge * factor)) for edge in picture.size)
+    return np.asarray(picture.resize((width, height), Pillow.Resampling.LANCZOS))
+
+
+def encode_png(image: Image) -> bytes:
+    """The lossless master of an image, the same bytes on every machine with the same OpenCV."""
+    import cv2
+
+    done, data = cv2.imencode(
+        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
+    )
+    if not done:
+        msg = f"OpenCV could not encode an image of shape {image.shape}"
+        raise ValueError(msg)
+    return data.tobytes()
+
+
+def decode_png(data: bytes) -> Image:
+    """Decode a master.
+
+    Raises:
+        ValueError: the bytes are no whole image.
+    """
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    if image is None:
+        msg = "not a whole PNG"
+        raise ValueError(msg)
+    return cast("Image", image)
+
+
+def encode_mask(mask: Mask) -> bytes:
+    """A mask as PNG with one bit per pixel, white on the object."""
+    import cv2
+
+    levels = mask.astype(np.uint8) * np.uint8(255)
+    done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    if not done:
+        msg = f"OpenCV could not encode a mask of shape {mask.shape}"
+        raise ValueError(msg)
+    return data.tobytes()
+
+
+def decode_mask(data: bytes) -> Mask:
+    """Decode a stored mask.
+
+    Raises:
+        ValueError: the bytes are no whole image.
+    """
+    import cv2
+
+    levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    if levels is None:
+        msg = "not a whole PNG"
+        raise ValueError(msg)
+    return np.asarray(levels) > 127  # noqa: PLR2004
+
+
+def pixels_sha256(image: Image) -> str:
+    """SHA-256 of an image's decoded pixels, row by row, RGB; its shape is hashed first."""
+    height, width = image.shape[:2]
+    digest = hashlib.sha256(f"{height} {width}\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def object_box(mask: Mask) -> tuple[int, int, int, int] | None:
+    """Bounding box (left, top, right, bottom) of the object, right and bottom exclusive."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not columns.size:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def warp(
+    image: Image, transform: Matrix, size: tuple[int, ...], interpolation: Interpolation
+) -> tuple[Image, Mask]:
+    """Move an image's pixels; the only place where pixels are moved.
+
+    A pixel of the result is known where the interpolation's support lies wholly inside `image`;
+    unknown pixels are zero.
+
+    Args:
+        image: uint8 (H, W, 3), the parent.
+        transform: float64 (3, 3), parent pixels -> result pixels, pixel centres at integers.
+        size: (height, width) of the result.
+        interpolation: how values between pixels are found, see `Interpolation`.
+
+    Returns:
+        The result, uint8 (height, width, 3), and what is known of it, bool (height, width).
+
+    Raises:
+        ValueError: the transform is not of the kind that the interpolation serves.
+    """
+    height, width = size[:2]
+    if interpolation == "exact":
+        return _copy(image, transform, (height, width))
+    if interpolation == "lanczos":
+        return _scale(image, transform, (height, width))
+    return _project(image, transform, (height, width))
+
+
+def warp_mask(mask: Mask, transform: Matrix, size: tuple[int, ...]) -> Mask:
+    """A mask under a transform: True where at least half of the pixel's footprint is object.
+
+    Shrinking averages over each pixel's footprint first, so that thin parts fade instead of
+    flickering; outside the parent there is no object.
+    """
+    import cv2
+
+    height, width = size[:2]
+    if _is_exact(transform):
+        moved, known = _copy(mask[..., None].astype(np.uint8), transform, (height, width))
+        return cast("Mask", (moved[..., 0] > 0) & known)
+    levels = mask.astype(np.float32)
+    shrink = 1 / np.sqrt(abs(np.linalg.det(transform[:2, :2])))
+    if shrink > 1:
+        levels = cv2.blur(levels, (int(shrink) | 1,) * 2, borderType=cv2.BORDER_CONSTANT)
+    moved = cv2.warpPerspective(levels, transform, (width, height), flags=cv2.INTER_LINEAR)
+    return cast("Mask", np.asarray(moved) >= 0.5)  # noqa: PLR2004
+
+
+def _is_exact(transform: Matrix) -> bool:
+    linear, shift = transform[:2, :2], transform[:2, 2]
+    return bool(
+        np.array_equal(np.abs(linear), np.eye(2))
+        and np.array_equal(shift, np.rint(shift))
+        and np.array_equal(transform[2], [0, 0, 1])
+    )
+
+
+def _copy(image: NDArray[np.uint8], transform: Matrix, size: tuple[int, int]) -> tuple[Image, Mask]:
+    if not _is_exact(transform):
+        msg = f"interpolation 'exact' moves by whole pixels and flips, got {transform.tolist()}"
+        raise ValueError(msg)
+    result = np.zeros((*size, image.shape[2]), np.uint8)
+    known = np.zeros(size, np.bool_)
+    spans = []
+    for axis, row in ((0, 1), (1, 0)):
+        sign, shift = int(transform[row, row]), int(transform[row, 2])
+        parent = np.arange(image.shape[axis])
+        target = parent * sign + shift
+        inside = (target >= 0) & (target < size[axis])
+        parent, target = parent[inside], target[inside]
+        if not parent.size:
+            return result, known
+        spans.append((_span(parent), _span(target)))
+    (rows, to_rows), (columns, to_columns) = spans
+    result[to_rows, to_columns] = image[rows, columns]
+    known[to_rows, to_columns] = True
+    return result, known
+
+
+def _span(numbers: NDArray[np.intp]) -> slice:
+    """A slice over consecutive numbers, rising or falling."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last >= first:
+        return slice(first, last + 1)
+    return slice(first, last - 1 if last > 0 else None, -1)
+
+
+def _scale(image: Image, transform: Matrix, size: tuple[int, int]) -> tuple[Image, Mask]:
+    scale_x, scale_y = transform[0, 0], transform[1, 1]
+    rest = transform - np.diag(np.diag(transform))
+    rest[:2, 2] = 0
+    if scale_x <= 0 or scale_y <= 0 or rest.any() or transform[2, 2] != 1:
+        msg = f"interpolation 'lanczos' scales along the axes, got {transform.tolist()}"
+        raise ValueError(msg)
+    result = np.zeros((*size, 3), np.uint8)
+    known = np.zeros(size, np.bool_)
+    spans, box = [], []
+    for axis, row in ((0, 1), (1, 0)):
+        scale, shift = transform[row, row], transform[row, 2]
+        # Lanczos-3 reaches 3 source pixels, or 3 result pixels when shrinking.
+        reach = 3 / min(scale, 1)
+        edge = image.shape[axis]
+        # Result pixel t looks at parent coordinate (t - shift) / scale; Pillow's coordinates
+        # have pixel centres at halves, hence the 0.5.
+        low = int(np.ceil((reach - 0.5) * scale + shift))
+        high = int(np.floor((edge - 0.5 - reach) * scale + shift))
+        low, high = max(low, 0), min(high, size[axis] - 1)
+        if high < low:
+            return result, known
+        spans.append(slice(low, high + 1))
+        box.append(((low - 0.5 - shift) / scale + 0.5, (high + 0.5 - shift) / scale + 0.5))
+    (top, bottom), (left, right) = box
+    rows, columns = spans
+    moved = Pillow.fromarray(image).resize(
+        (columns.stop - columns.start, rows.stop - rows.start),
+        Pillow.Resampling.LANCZOS,
+        box=(left, top, right, bottom),
+    )
+    result[rows, columns] = np.asarray(moved)
+    known[rows, columns] = True
+    return result, known
+
+
+def _project(image: Image, transform: Matrix, size: tuple[int, int]) -> tuple[Image, Mask]:
+    import cv2
+
+    height, width = size
+    if np.array_equal(transform[2], [0, 0, 1]):
+        moved = cv2.warpAffine(image, transform[:2], (width, height), flags=cv2.INTER_CUBIC)
+    else:
+        moved = cv2.warpPerspective(image, transform, (width, height), flags=cv2.INTER_CUBIC)
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    back = np.linalg.inv(transform)
+    depth = back[2, 0] * x + back[2, 1] * y + back[2, 2]
+    # Cubic interpolation reads pixels floor(u) - 1 .. floor(u) + 2; the margin covers the
+    # 1/32 pixel to which some OpenCV builds round coordinates.
+    margin = 1 / 32
+    known = depth > 0 if back[2, 2] > 0 else depth < 0
+    for row, edge in ((0, image.shape[1]), (1, image.shape[0])):
+        at = (back[row, 0] * x + back[row, 1] * y + back[row, 2]) / np.where(depth == 0, 1, depth)
+        known &= (at >= 1 + margin) & (at < edge - 2 - margin)
+    result = np.where(known[..., None], moved, np.uint8(0))
+    return cast("Image", result), known

@@ -1,0 +1,208 @@
+"""A plugin is a file: its name is the file's name, its class the one class in it.
+
+Nothing is registered. `names` reads a folder, `find` imports one file of it; so `covar-gen list`
+answers without importing anything heavy, and a new tool is one new file.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from covar_gen.core.arrays import Json
+from covar_gen.core.errors import MissingExtraError, PluginError, RecipeError
+
+PACKAGE = "covar_gen"
+KINDS = {
+    "sources": "source",
+    "segmenters": "segmenter",
+    "editors": "editor",
+    "inpainters": "inpainter",
+    "viewers": "viewer",
+    "variants": "variant",
+}
+"""Folder of each kind of plugin, and the word for one of them."""
+
+
+class Options(BaseModel):
+    """Base of a plugin's options; unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin:
+    """What every plugin has: options, a version, what it needs, and how it is recorded.
+
+    Subclasses keep heavy imports inside functions: a plugin file is imported whenever a recipe
+    that names it is checked.
+
+    Attributes:
+        Options: the plugin's own options, set in the recipe under `options.<plugin name>`.
+        version: part of the identity of every table the plugin makes; raised whenever the same
+            input would give other pixels.
+        requires: modules the plugin imports, checked before anything is computed.
+        extra: the extra of this package that installs them; None if all installations have them.
+        model: `repo@revision` of its weights; None for a plugin without weights.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    version: ClassVar[str] = "1"
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str | None] = None
+    model: str | None = None
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options if options is not None else type(self).Options()
+
+    @classmethod
+    def name(cls) -> str:
+        """The file's name, by which recipes call the plugin."""
+        return cls.__module__.rpartition(".")[2]
+
+    def setup(self) -> None:
+        """Load what is expensive, once per process, before the first batch."""
+
+    def identity(self) -> dict[str, Json]:
+        """What decides the plugin's pixels: name, version, options; weights add their hash."""
+        return {
+            "plugin": self.name(),
+            "version": self.version,
+            "options": self.options.model_dump(mode="json"),
+        }
+
+
+P = TypeVar("P", bound=Plugin)
+
+
+def names(kind: str) -> list[str]:
+    """Names of the plugins of a kind, sorted: its files but `base.py` and those with a leading _.
+
+    Raises:
+        PluginError: no such kind.
+    """
+    if kind not in KINDS:
+        raise _unknown("kind of plugin", kind, list(KINDS), "")
+    files = _folder(kind).glob("*.py")
+    return sorted(f.stem for f in files if f.stem != "base" and not f.stem.startswith("_"))
+
+
+def summary(kind: str, name: str) -> str:
+    """First line of the plugin file's docstring, read without importing it."""
+    text = (_folder(kind) / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+def find(kind: str, name: str, base: type[P], where: str = "") -> type[P]:
+    """The plugin class in the file of that name.
+
+    Args:
+        kind: folder of the plugin, for example "editors".
+        name: file name without `.py`.
+        base: the class of `<kind>/base.py` that the plugin must derive from.
+        where: the recipe key that names it, for the error message.
+
+    Raises:
+        PluginError: there is no such file (the known names are offered), or it does not hold
+            exactly one plugin.
+    """
+    if name not in names(kind):
+        raise _unknown(KINDS[kind], name, names(kind), where)
+    module = importlib.import_module(f"{PACKAGE}.{kind}.{name}")
+    found = [
+        item
+        for _, item in inspect.getmembers(module, inspect.isclass)
+        if issubclass(item, base) and item.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        what = f"the file holds {len(found)} {KINDS[kind]} classes, not one"
+        mend = f"Keep exactly one subclass of {base.__name__} in it"
+        raise PluginError(what, where=f"{kind}/{name}.py", mend=mend)
+    return found[0]
+
+
+def make(
+    kind: str, name: str, base: type[P], options: Mapping[str, Any] | None = None, where: str = ""
+) -> P:
+    """An instance of a plugin with checked options, its packages installed.
+
+    Raises:
+        PluginError: no such plugin.
+        MissingExtraError: the packages that it imports are not installed.
+        RecipeError: an unknown option or one of the wrong type.
+    """
+    plugin = find(kind, name, base, where)
+    missing = missing_modules(plugin)
+    if missing:
+        what = f"{KINDS[kind]} {name!r} needs {', '.join(missing)}, not installed here"
+        package = f"{PACKAGE.replace('_', '-')}[{plugin.extra}]" if plugin.extra else missing[0]
+        raise MissingExtraError(what, where=where, mend=f"Type: pip install '{package}'")
+    place = f"{where.rpartition('.')[0]}.options.{name}"
+    return plugin(checked(plugin.Options, dict(options or {}), place))
+
+
+def missing_modules(plugin: type[Plugin]) -> list[str]:
+    """Modules that the plugin requires and that cannot be imported here."""
+    return [module for module in plugin.requires if importlib.util.find_spec(module) is None]
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """`values` as an instance of a pydantic model, with errors that offer the known keys.
+
+    Raises:
+        RecipeError: the first thing that is wrong: which key, what it was, what it may be.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = [str(part) for part in first["loc"]]
+        key = ".".join([where, *path] if where else path)
+        if first["type"] == "extra_forbidden":
+            known = _fields(model, path[:-1])
+            raise _unknown("key", path[-1], known, key.rpartition(".")[0], RecipeError) from None
+        message = str(first["msg"]).removeprefix("Value error, ")
+        what = message[:1].lower() + message[1:]
+        if first["type"] != "missing":
+            what = f"{what} (got {first['input']!r})"
+        raise RecipeError(what, where=key, mend="Correct it in the recipe") from None
+
+
+def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        inner = field.annotation if field else None
+        for choice in (inner, *getattr(inner, "__args__", ())):
+            if inspect.isclass(choice) and issubclass(choice, BaseModel):
+                model = choice
+                break
+    return sorted(model.model_fields)
+
+
+def _unknown(
+    word: str,
+    name: str,
+    known: Sequence[str],
+    where: str,
+    kind: type[PluginError] | type[RecipeError] = PluginError,
+) -> PluginError | RecipeError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    choice = ", ".join(known) or "none"
+    return kind(f"unknown {word} {name!r}", where=where, mend=f"{hint}Known: {choice}")
+
+
+@cache
+def _folder(kind: str) -> Path:
+    return Path(__file__).resolve().parents[1] / kind

@@ -1,0 +1,48 @@
+"""What a segmenter is: photographs in, the object's mask out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from covar_gen.core.arrays import Image, Json, Mask, Rejected
+from covar_gen.core.plugins import Plugin
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """One photograph to outline.
+
+    Attributes:
+        key: the row's key, for messages.
+        image: uint8 (H, W, 3), RGB.
+        class_name: what to outline, in words.
+        seed: all randomness of this item.
+    """
+
+    key: str
+    image: Image
+    class_name: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The object found.
+
+    Attributes:
+        mask: bool (H, W), True on the object.
+        params: scores, boxes and whatever else led to it.
+    """
+
+    mask: Mask
+    params: dict[str, Json] = field(default_factory=dict)
+
+
+class Segmenter(Plugin, ABC):
+    """Outlines the object of each photograph."""
+
+    @abstractmethod
+    def segment(self, batch: Sequence[SegmentRequest]) -> list[Segmentation | Rejected]:
+        """One answer per request, in their order."""

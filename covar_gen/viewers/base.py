@@ -1,0 +1,70 @@
+"""What a viewer is: an image in, the same object from other camera positions out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
+from covar_gen.core.plugins import Plugin
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A camera position relative to the input's.
+
+    Attributes:
+        azimuth_deg: degrees around the vertical axis, positive counter-clockwise seen from above.
+        elevation_deg: degrees upwards.
+    """
+
+    azimuth_deg: float
+    elevation_deg: float
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """One image to see from other positions.
+
+    Attributes:
+        key: the parent's key, for messages.
+        image: uint8 (H, W, 3), RGB.
+        mask: bool (H, W), True on the object.
+        wanted: indices into the viewer's `poses`.
+        seed: all randomness of this item.
+    """
+
+    key: str
+    image: Image
+    mask: Mask
+    wanted: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class View:
+    """One new view.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB, the parent's size.
+        mask: bool (H, W), True on the object, where the viewer knows it by construction.
+        transform: float64 (3, 3), parent pixels -> this image's pixels, where there is one.
+        params: further factors.
+    """
+
+    image: Image
+    mask: Mask | None = None
+    transform: Matrix | None = None
+    params: dict[str, Json] = field(default_factory=dict)
+
+
+class Viewer(Plugin, ABC):
+    """Shows the object from each of its `poses`."""
+
+    poses: ClassVar[tuple[Pose, ...]]
+
+    @abstractmethod
+    def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:
+        """Per request, one answer per wanted pose, in their order."""
