@@ -1,0 +1,1 @@
+"""Build benchmarks of controlled image variations for CLIP-like models."""

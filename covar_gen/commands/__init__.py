@@ -1,0 +1,1 @@
+"""What the command line calls; each command is a function here."""

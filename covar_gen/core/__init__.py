@@ -1,0 +1,1 @@
+"""What flows and how it is kept; knows no stage and no plugin."""

@@ -17,7 +17,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 Matrix: TypeAlias = NDArray[np.float64]
 """float64 (3, 3), acts on columns (x, y, 1); pixel centres at integers."""
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True)

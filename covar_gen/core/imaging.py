@@ -200,13 +200,13 @@ def warp_mask(mask: Mask, transform: Matrix, size: tuple[int, ...]) -> Mask:
     height, width = size[:2]
     if _is_exact(transform):
         moved, known = _copy(mask[..., None].astype(np.uint8), transform, (height, width))
-        return cast("Mask", (moved[..., 0] > 0) & known)
+        return (moved[..., 0] > 0) & known
     levels = mask.astype(np.float32)
     shrink = 1 / np.sqrt(abs(np.linalg.det(transform[:2, :2])))
     if shrink > 1:
         levels = cv2.blur(levels, (int(shrink) | 1,) * 2, borderType=cv2.BORDER_CONSTANT)
     moved = cv2.warpPerspective(levels, transform, (width, height), flags=cv2.INTER_LINEAR)
-    return cast("Mask", np.asarray(moved) >= 0.5)  # noqa: PLR2004
+    return np.asarray(moved) >= 0.5  # noqa: PLR2004
 
 
 def _is_exact(transform: Matrix) -> bool:

@@ -33,7 +33,7 @@ KINDS = {
 """Folder of each kind of plugin, and the word for one of them."""
 
 
-class Options(BaseModel):
+class PluginOptions(BaseModel):
     """Base of a plugin's options; unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,13 +54,13 @@ class Plugin:
         model: `repo@revision` of its weights; None for a plugin without weights.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[PluginOptions]] = PluginOptions
     version: ClassVar[str] = "1"
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     model: str | None = None
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: PluginOptions | None = None) -> None:
         self.options = options if options is not None else type(self).Options()
 
     @classmethod
@@ -195,7 +195,7 @@ def _unknown(
     name: str,
     known: Sequence[str],
     where: str,
-    kind: type[PluginError] | type[RecipeError] = PluginError,
+    kind: type[PluginError | RecipeError] = PluginError,
 ) -> PluginError | RecipeError:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""

@@ -1,0 +1,1 @@
+"""What places an object before a background, one file each."""

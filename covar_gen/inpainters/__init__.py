@@ -1,0 +1,1 @@
+"""What fills unknown pixels, one file each."""

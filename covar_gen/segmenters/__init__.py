@@ -1,0 +1,1 @@
+"""What outlines an object, one file each."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from covar_gen.core.plugins import Options, Plugin
+from covar_gen.core.plugins import Plugin, PluginOptions
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Photograph:
     read: Callable[[], bytes]
 
 
-class PathOptions(Options):
+class PathOptions(PluginOptions):
     """Options of a source that lies somewhere.
 
     Attributes:

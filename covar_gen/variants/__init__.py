@@ -1,0 +1,1 @@
+"""Controlled changes of an image, one file each."""

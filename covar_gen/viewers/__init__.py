@@ -1,0 +1,1 @@
+"""What shows an object from other positions, one file each."""
