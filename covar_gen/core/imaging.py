@@ -33,7 +33,7 @@ Interpolation = Literal["exact", "cubic", "lanczos"]
 scaling in double precision (Pillow). cubic: any affine or projective transform (OpenCV)."""
 
 
-def read_photograph(data: bytes, size: int) -> Image | Rejected:
+def read_photograph(data: bytes, size: int | Literal["original"]) -> Image | Rejected:
     """Decode a photograph of any common kind as upright RGB with its shortest edge `size`.
 
     EXIF orientation is applied; CMYK, palette, greyscale and 16-bit files are converted;
@@ -41,7 +41,7 @@ def read_photograph(data: bytes, size: int) -> Image | Rejected:
 
     Args:
         data: the encoded file.
-        size: shortest edge of the result in pixels (Lanczos).
+        size: shortest edge of the result in pixels (Lanczos), or "original" to leave it.
 
     Returns:
         uint8 (H, W, 3), or the reason: empty_file, not_an_image, truncated, too_large, too_small.
@@ -66,7 +66,7 @@ def read_photograph(data: bytes, size: int) -> Image | Rejected:
             picture = _rgb(upright)
         except (OSError, ValueError, SyntaxError, IndexError, EOFError):
             return Rejected("truncated")
-    return shortest_edge(picture, size)
+    return np.asarray(picture) if size == "original" else shortest_edge(picture, size)
 
 
 def _rgb(picture: Pillow.Image) -> Pillow.Image:
@@ -142,6 +142,25 @@ def decode_mask(data: bytes) -> Mask:
         msg = "not a whole PNG"
         raise ValueError(msg)
     return np.asarray(levels) > 127  # noqa: PLR2004
+
+
+def is_whole_png(data: bytes) -> bool:
+    """True if every chunk of a PNG is there and matches its checksum."""
+    try:
+        with Pillow.open(io.BytesIO(data)) as picture:
+            picture.verify()
+        with Pillow.open(io.BytesIO(data)) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def fix_threads() -> None:
+    """One OpenCV thread per process: the toolkit shares the work over processes instead."""
+    import cv2
+
+    cv2.setNumThreads(1)
 
 
 def pixels_sha256(image: Image) -> str:

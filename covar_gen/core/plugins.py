@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,6 +31,14 @@ KINDS = {
     "variants": "variant",
 }
 """Folder of each kind of plugin, and the word for one of them."""
+
+
+class _PathMark:
+    pass
+
+
+RecipePath = Annotated[str, _PathMark()]
+"""Type of an option that names a file or folder, relative to the recipe."""
 
 
 class PluginOptions(BaseModel):
@@ -147,6 +155,21 @@ def make(
         raise MissingExtraError(what, where=where, mend=f"Type: pip install '{package}'")
     place = f"{where.rpartition('.')[0]}.options.{name}"
     return plugin(checked(plugin.Options, dict(options or {}), place))
+
+
+def with_paths(plugin: type[Plugin], options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Options of a plugin with those that are paths made absolute, relative to `folder`."""
+    found = dict(options)
+    for name, field in plugin.Options.model_fields.items():
+        marked = any(isinstance(mark, _PathMark) for mark in _marks(field.annotation, field))
+        if marked and isinstance(found.get(name), str):
+            found[name] = str((folder / found[name]).resolve())
+    return found
+
+
+def _marks(annotation: Any, field: Any) -> list[Any]:
+    inner = [mark for part in getattr(annotation, "__args__", ()) for mark in _marks(part, None)]
+    return [*getattr(field, "metadata", ()), *getattr(annotation, "__metadata__", ()), *inner]
 
 
 def missing_modules(plugin: type[Plugin]) -> list[str]:

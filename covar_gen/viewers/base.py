@@ -51,12 +51,15 @@ class View:
         image: uint8 (H, W, 3), RGB, the parent's size.
         mask: bool (H, W), True on the object, where the viewer knows it by construction.
         transform: float64 (3, 3), parent pixels -> this image's pixels, where there is one.
+        known_pixel_max_diff: grey levels by which pixels that the parent decides differ from its
+            warp; None where nothing is promised.
         params: further factors.
     """
 
     image: Image
     mask: Mask | None = None
     transform: Matrix | None = None
+    known_pixel_max_diff: int | None = None
     params: dict[str, Json] = field(default_factory=dict)
 
 

@@ -1,0 +1,52 @@
+# Bare `make` lists the targets.
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= python3
+RUN ?= runs/demo
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types imports bench docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/base.done  ## build a small benchmark from real photographs, with a page to look at
+	$(VENV)/bin/covar-gen run demo --run $(RUN) --processes $(JOBS)
+	$(VENV)/bin/covar-gen gallery $(RUN)
+	@echo "next: $(VENV)/bin/covar-gen status $(RUN)   or your own photographs: docs/how-to/own-photographs.md"
+
+test: check  ## everything that CI runs: make check, then the tests
+	$(PY) -m pytest -n $(JOBS)
+
+check: lint types imports  ## style, types and the direction of imports
+
+lint: $(VENV)/dev.done
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/dev.done
+	$(VENV)/bin/mypy
+
+imports: $(VENV)/dev.done
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/dev.done  ## the timings of docs/benchmarks.md, as ratios measured side by side
+	$(PY) -m pytest tests/benchmarks -o addopts="" -p no:randomly -q -s
+
+docs: $(VENV)/dev.done  ## write docs/reference anew from the code
+	$(PY) docs/generate.py
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/base.done

@@ -1,0 +1,283 @@
+"""covar-gen: the command line. Thin: every command is a function of covar_gen.commands.
+
+Heavy things are imported inside the commands: `covar-gen --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from covar_gen.core.errors import RecipeError
+from covar_gen.core.launch import guarded
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from covar_gen.core.store import Run
+
+app = typer.Typer(
+    name="covar-gen",
+    help="Build benchmarks of controlled image variations for CLIP-like models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunFolder = Annotated[Path, typer.Option("--run", help="the run folder")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="a .toml file, or the name of a shipped recipe")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="change a value of the recipe; repeatable"),
+]
+Processes = Annotated[int, typer.Option(min=1, help="processes that share each stage")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="only N photographs, evenly over classes")
+]
+
+
+@app.command()
+def init(recipe: RecipeArgument, run: RunFolder, change: Changes = None) -> None:
+    """Make a run folder: the recipe resolved and frozen, nothing computed yet.
+
+    Example: covar-gen init demo --run runs/demo
+    """
+    from covar_gen.commands.run import init as make_run
+    from covar_gen.core.flow import steps
+
+    made = make_run(recipe, run, _changes(change))
+    typer.echo(f"{made.root} is ready. Next, one after another:")
+    for step in steps(made.recipe):
+        command = ["python", "-m", f"covar_gen.{step.module}", "--run", str(run), *step.arguments]
+        typer.echo(f"  {' '.join(command)}")
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    run: RunFolder,
+    processes: Processes = 1,
+    stage: Annotated[str | None, typer.Option(help="only this stage, for example masks")] = None,
+    limit: Limit = None,
+    change: Changes = None,
+) -> None:
+    """Build a benchmark: every stage that has anything left to do.
+
+    Example: covar-gen run demo --run runs/demo --processes 2
+    """
+    from covar_gen.commands.run import init as make_run
+    from covar_gen.commands.run import run_all
+
+    made = make_run(recipe, run, _changes(change))
+    run_all(made, processes=processes, only=stage, limit=limit)
+    _say_counts(made)
+    typer.echo(f"next: covar-gen gallery {run}")
+
+
+@app.command()
+def status(run: RunArgument) -> None:
+    """Say how far a run is, and what was rejected why.
+
+    Example: covar-gen status runs/demo
+    """
+    from covar_gen.commands.status import status as look
+    from covar_gen.core.store import open_run
+
+    found = open_run(run)
+    tables = look(found)
+    for table in tables:
+        total = "?" if table.expected is None else f"{table.expected}"
+        mark = "done" if table.done else "open"
+        said = "".join(f", {n} {reason}" for reason, n in sorted(table.reasons.items()))
+        tools = " + ".join(sorted(table.tools))
+        typer.echo(f"{table.table:<18} {mark}  {table.rows:>7} of {total:<7} {tools}{said}")
+    if all(table.done for table in tables):
+        _say_counts(found)
+
+
+@app.command()
+def verify(
+    run: RunArgument,
+    sample: Annotated[int, typer.Option(min=0, help="rows of each table to make again")] = 16,
+    tolerance: Annotated[
+        int,
+        typer.Option(min=0, max=255, help="grey levels allowed; 1 with another OpenCV"),
+    ] = 0,
+) -> None:
+    """Check every file of a run, and make a sample of its images again.
+
+    Example: covar-gen verify runs/demo --sample 8
+    """
+    from covar_gen.commands.verify import verify as check
+    from covar_gen.core.store import open_run
+
+    result = check(open_run(run), sample=sample, tolerance=tolerance)
+    for key, problem in result.problems:
+        typer.echo(f"{key}: {problem}", err=True)
+    for reason in result.left_out:
+        typer.echo(f"not made again: {reason}", err=True)
+    typer.echo(
+        f"{result.files} files checked, {result.remade} rows made again (largest difference "
+        f"{result.largest} grey levels), {len(result.problems)} problems"
+    )
+    if result.problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def gallery(
+    run: RunArgument,
+    rows: Annotated[int, typer.Option(min=1, help="most base images to show")] = 2000,
+) -> None:
+    """Make an HTML page of all images of a run; it needs no server and no network.
+
+    Example: covar-gen gallery runs/demo
+    """
+    from covar_gen.commands.gallery import make_gallery
+    from covar_gen.core.store import open_run
+
+    found = open_run(run)
+    made = make_gallery(
+        found.manifest(), found.root, found.root / "gallery", title=found.recipe.name, rows=rows
+    )
+    typer.echo(f"open {made.page} in a browser")
+
+
+@app.command()
+def masks(
+    data: Annotated[str, typer.Argument(help="a folder of class folders, a data set, a Hub id")],
+    out: Annotated[Path, typer.Option(help="the folder to make")],
+    segmenter: Annotated[str, typer.Option(help="see: covar-gen list segmenters")] = "grabcut",
+    source: Annotated[str | None, typer.Option(help="see: covar-gen list sources")] = None,
+    processes: Processes = 1,
+) -> None:
+    """Outline the objects of any labelled data set, for the analysis of errors on it.
+
+    Example: covar-gen masks photos/ --out runs/photos-masks
+    """
+    from covar_gen.commands.masks import segment
+
+    made = segment(data, out, segmenter=segmenter, source=source, processes=processes)
+    _say_counts(made)
+    typer.echo(f"masks: {out / 'masks' / 'sources'}")
+
+
+@app.command()
+def estimate(
+    recipe: RecipeArgument,
+    photographs: Annotated[
+        int | None, typer.Option(min=1, help="photographs, where the recipe does not say")
+    ] = None,
+    change: Changes = None,
+) -> None:
+    """Say what a recipe takes: images, hours on a device, disk.
+
+    Example: covar-gen estimate covar
+    """
+    from covar_gen.commands import estimate as costs
+    from covar_gen.core.recipe import read_recipe, recipe_path
+
+    found = read_recipe(recipe_path(recipe), _changes(change))
+    count = photographs or costs.photographs(found)
+    if count is None:
+        mend = "Say how many: --photographs N"
+        raise RecipeError("the recipe does not say how many photographs", where=recipe, mend=mend)
+    lines = costs.estimate(found, count)
+    hours: dict[str, float] = {}
+    for line in lines:
+        said = "" if line.hours is None else f"{line.hours:9.1f} h on {line.cost.device}"  # type: ignore[union-attr]
+        typer.echo(f"{line.table:<18} {line.images:>8}  {line.plugin:<20} {said}")
+        if line.hours is not None and line.cost is not None:
+            hours[line.cost.device] = hours.get(line.cost.device, 0) + line.hours
+    typer.echo(f"images: {costs.images(lines)} from {count} photographs")
+    for device, total in hours.items():
+        typer.echo(f"time: {total:.1f} h on one {device}")
+    typer.echo(f"disk: {costs.disk_bytes(found, lines) / 1e9:.1f} GB of lossless masters")
+    for line in lines:
+        if line.cost is not None and line.calls:
+            typer.echo(f"  {line.plugin}: {line.cost.source}; weights {line.cost.licence}")
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="also check what it needs")
+    ] = None,
+    change: Changes = None,
+) -> None:
+    """Say what works here, and what to do about what does not.
+
+    Example: covar-gen doctor covar
+    """
+    from covar_gen.commands.doctor import doctor as look
+    from covar_gen.core.recipe import read_recipe, recipe_path
+
+    found = read_recipe(recipe_path(recipe), _changes(change)) if recipe else None
+    findings = look(found)
+    for finding in findings:
+        mark = "ok  " if finding.fine else "MEND"
+        mend = f". {finding.mend}" if finding.mend else ""
+        typer.echo(f"{mark} {finding.name}: {finding.said}{mend}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(2)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="sources, segmenters, editors, ..., recipes")
+    ] = None,
+) -> None:
+    """List the tools and recipes there are.
+
+    Example: covar-gen list editors
+    """
+    from covar_gen.commands.listing import listing
+
+    for group, entries in listing(kind).items():
+        typer.echo(f"{group}:")
+        for name, summary in entries:
+            typer.echo(f"  {name:<16} {summary}")
+
+
+def _changes(given: list[str] | None) -> dict[str, Any]:
+    """Values of --set: TOML where they are TOML, text otherwise."""
+    changes: dict[str, Any] = {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            what = f"{text!r} is not KEY=VALUE"
+            raise RecipeError(what, where="--set", mend="For example: --set seed=3")
+        try:
+            changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = value
+    return changes
+
+
+def _say_counts(run: Run) -> None:
+    from covar_gen.commands.status import subsets
+
+    counts: dict[str, Counter[str]] = subsets(run)
+    total = sum(count["ok"] for count in counts.values())
+    typer.echo(f"{run.root}: {total} images")
+    for subset, count in counts.items():
+        said = ", ".join(f"{n} {reason}" for reason, n in sorted(count.items()) if reason != "ok")
+        typer.echo(f"  {subset:<12} {count['ok']:>7}" + (f"   rejected: {said}" if said else ""))
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 2 for what the user can mend, 1 for a bug."""
+    raise SystemExit(guarded(app, Path.cwd()))
+
+
+if __name__ == "__main__":
+    main()

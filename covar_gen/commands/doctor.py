@@ -1,0 +1,141 @@
+"""`covar-gen doctor`: what works here, and what to do about what does not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from covar_gen.commands.estimate import costs
+from covar_gen.commands.resolve import tools
+from covar_gen.core import plugins
+from covar_gen.core.environment import packages
+from covar_gen.core.errors import PluginError
+from covar_gen.core.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        name: what.
+        fine: True if nothing has to be done.
+        said: what was found.
+        mend: what to do, where something has to be done.
+    """
+
+    name: str
+    fine: bool
+    said: str
+    mend: str = ""
+
+
+def doctor(recipe: Recipe | None = None, folder: Path | None = None) -> list[Finding]:
+    """Look at this installation and, given a recipe, at what it needs.
+
+    Args:
+        recipe: checked as far as its tools and photographs go.
+        folder: where a run would be made, for its disk; the working folder by default.
+    """
+    found = [_python(), _opencv(), _accelerate(), _device(), _disk(folder or Path.cwd())]
+    if recipe is not None:
+        found += [_tool(*tool) for tool in tools(recipe)]
+        found += _photographs(recipe)
+    return found
+
+
+def _python() -> Finding:
+    fine = sys.version_info >= (3, 11)
+    return Finding("Python", fine, platform.python_version(), "" if fine else "Use 3.11 or newer")
+
+
+def _opencv() -> Finding:
+    try:
+        cv2 = importlib.import_module("cv2")
+    except ImportError as error:
+        library = "libGL" in str(error) or "libgthread" in str(error)
+        mend = (
+            "Type: apt-get install libgl1 libglib2.0-0"
+            if library
+            else "Type: pip install opencv-python"
+        )
+        return Finding("OpenCV", fine=False, said=str(error), mend=mend)
+    both = [
+        name
+        for name in ("opencv-python", "opencv-python-headless")
+        if importlib.util.find_spec("cv2") and _installed(name)
+    ]
+    if len(both) > 1:
+        first = "pip uninstall opencv-python-headless"
+        mend = f"Type: {first} && pip install --force-reinstall opencv-python"
+        return Finding("OpenCV", fine=False, said="two builds are installed and clash", mend=mend)
+    return Finding("OpenCV", fine=True, said=cv2.__version__)
+
+
+def _installed(distribution: str) -> bool:
+    from importlib import metadata
+
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _accelerate() -> Finding:
+    version = packages().get("accelerate")
+    if version is None:
+        mend = "Only for `accelerate launch`: pip install 'covar-gen[launch]'"
+        return Finding("accelerate", fine=True, said=f"not installed. {mend}")
+    return Finding("accelerate", fine=True, said=str(version))
+
+
+def _device() -> Finding:
+    if importlib.util.find_spec("torch") is None:
+        return Finding("device", fine=True, said="CPU (torch is not installed)")
+    torch = importlib.import_module("torch")
+    if not torch.cuda.is_available():
+        return Finding("device", fine=True, said=f"CPU (torch {torch.__version__} sees no GPU)")
+    gpus = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+    said = ", ".join(f"{g.name} {g.total_memory / 2**30:.0f} GiB" for g in gpus)
+    return Finding("device", fine=True, said=said)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free / 2**30
+    return Finding("disk", free > 1, f"{free:.0f} GiB free", "" if free > 1 else "Free some space")
+
+
+def _tool(where: str, kind: str, name: str, base: type[plugins.Plugin]) -> Finding:
+    title = f"{where} = {name}"
+    cost = costs().get((kind, name))
+    about = f"{cost.memory_gib:g} GiB on {cost.device}, {cost.licence}" if cost else ""
+    if name not in plugins.names(kind) and cost is not None:
+        have = ", ".join(n for n in plugins.names(kind))
+        said = f"planned, not in this version of the toolkit ({about})"
+        return Finding(title, fine=False, said=said, mend=f"Use one of: {have}")
+    try:
+        plugin = plugins.find(kind, name, base, where)
+    except PluginError as error:
+        return Finding(title, fine=False, said=error.what, mend=error.mend)
+    missing = plugins.missing_modules(plugin)
+    if missing:
+        extra = f"covar-gen[{plugin.extra}]" if plugin.extra else missing[0]
+        said = f"needs {', '.join(missing)}"
+        return Finding(title, fine=False, said=said, mend=f"Type: pip install '{extra}'")
+    return Finding(title, fine=True, said=about or "ready")
+
+
+def _photographs(recipe: Recipe) -> list[Finding]:
+    path = recipe.classes.path
+    if path is None or recipe.classes.source != "folder":
+        return []
+    if Path(path).is_dir():
+        return [Finding("photographs", fine=True, said=path)]
+    mend = "Set it: --set classes.path=FOLDER"
+    return [Finding("photographs", fine=False, said=f"{path} is not there", mend=mend)]

@@ -1,0 +1,146 @@
+"""`covar-gen estimate`: images, device hours and disk of a recipe, before anything is run."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+
+from covar_gen.core.flow import children, steps
+from covar_gen.core.recipe import Recipe
+from covar_gen.core.shipped import shipped
+
+BYTES_PER_PIXEL = 1.9
+"""A PNG master of a photograph at level 1 takes 1.4 to 2.2 bytes per pixel."""
+ASPECT = 1.33
+"""Photographs are taken to be 4:3."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a plugin costs.
+
+    Attributes:
+        device: on which the seconds were taken.
+        seconds: per call: an image, or for a viewer all views of an image.
+        memory_gib: device memory.
+        licence: of its weights.
+        source: where the numbers come from.
+    """
+
+    device: str
+    seconds: float
+    memory_gib: float
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One table of the estimate.
+
+    Attributes:
+        table: its name.
+        images: new images or masks in it.
+        plugin: what makes them.
+        calls: of the plugin.
+        cost: of a call; None where nothing is known about the plugin.
+    """
+
+    table: str
+    images: int
+    plugin: str
+    calls: int
+    cost: Cost | None
+
+    @property
+    def hours(self) -> float | None:
+        """Hours on the device."""
+        return None if self.cost is None else self.calls * self.cost.seconds / 3600
+
+
+@cache
+def costs() -> dict[tuple[str, str], Cost]:
+    """Costs by (kind, plugin), from manifests/tools.csv."""
+    with (shipped("manifests") / "tools.csv").open(encoding="utf-8", newline="") as stream:
+        return {
+            (row["kind"], row["plugin"]): Cost(
+                row["device"],
+                float(row["seconds_per_image"]),
+                float(row["memory_gib"]),
+                row["licence"],
+                row["source"],
+            )
+            for row in csv.DictReader(stream)
+        }
+
+
+def photographs(recipe: Recipe) -> int | None:
+    """Photographs of a recipe; None where the recipe alone does not say."""
+    if recipe.classes.per_class is None or not recipe.class_list:
+        return None
+    return recipe.classes.per_class * len(recipe.class_list)
+
+
+def estimate(recipe: Recipe, count: int) -> list[Line]:
+    """What each table of a recipe takes.
+
+    Args:
+        recipe: with its lists inlined.
+        count: photographs.
+    """
+    lines: list[Line] = []
+    rows = {"sources": count}
+    for step in steps(recipe)[:-1]:
+        if step.table == "sources":
+            lines.append(Line("sources", count, recipe.classes.source, 0, None))
+            continue
+        rows[step.table] = rows[step.reads[0]] * children(step.table, recipe)
+        kind, plugin = _plugin(recipe, step.table)
+        # Masks of edited images are made by the segmenter only where the editor or the viewer
+        # does not know them by construction: the preview tools do.
+        cost = costs().get((kind, plugin))
+        calls = rows[step.table]
+        if step.table == "viewpoints":
+            calls = rows[step.reads[0]]
+        if step.table == "geometry" and recipe.geometry is not None:
+            filled = {"rotation", "translate"} & set(recipe.geometry.variants)
+            calls = rows[step.reads[0]] * len(filled)
+        if step.table in ("masks_backgrounds", "masks_viewpoints") and _knows(recipe, step.table):
+            plugin, cost, calls = "by_construction", None, 0
+        lines.append(Line(step.table, rows[step.table], plugin, calls, cost))
+    return lines
+
+
+def images(lines: list[Line]) -> int:
+    """Images of the benchmark: all but masks and the originals."""
+    return sum(
+        line.images
+        for line in lines
+        if not line.table.startswith("masks_") and line.table != "sources"
+    )
+
+
+def disk_bytes(recipe: Recipe, lines: list[Line]) -> int:
+    """Bytes of all masters and masks."""
+    size = recipe.classes.size if isinstance(recipe.classes.size, int) else 512
+    pixels = size * size * ASPECT
+    total = sum(line.images for line in lines if not line.table.startswith("masks_"))
+    return int(total * pixels * (BYTES_PER_PIXEL + 0.03))
+
+
+def _plugin(recipe: Recipe, table: str) -> tuple[str, str]:
+    if table.startswith("masks_"):
+        return "segmenters", recipe.masks.segmenter if recipe.masks else ""
+    if table == "backgrounds":
+        return "editors", recipe.backgrounds.editor if recipe.backgrounds else ""
+    if table == "viewpoints":
+        return "viewers", recipe.viewpoints.viewer if recipe.viewpoints else ""
+    section = recipe.scale if table == "scale" else recipe.geometry
+    return "inpainters", section.inpainter if section else ""
+
+
+def _knows(recipe: Recipe, table: str) -> bool:
+    """True if the table's images come with their masks."""
+    _, plugin = _plugin(recipe, table.removeprefix("masks_"))
+    return plugin in ("collage", "homography")

@@ -1,0 +1,211 @@
+"""Make a recipe complete: its classes matched to the photographs, its tools checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from covar_gen.core import imagenet, plugins
+from covar_gen.core.errors import RecipeError
+from covar_gen.core.names import colliding, safe, short_hash
+from covar_gen.core.plan import lacks
+from covar_gen.core.proposals import propose_backgrounds, propose_classes
+from covar_gen.core.recipe import Background, Class, Recipe
+from covar_gen.core.store import RECIPE, open_run
+from covar_gen.editors.base import Editor
+from covar_gen.inpainters.base import Inpainter
+from covar_gen.segmenters.base import Segmenter
+from covar_gen.sources.base import Source
+from covar_gen.variants.base import Variant
+from covar_gen.viewers.base import Viewer
+
+PROPOSALS = "proposals"
+
+TOOLS: tuple[tuple[str, str, str, type[plugins.Plugin]], ...] = (
+    ("classes", "source", "sources", Source),
+    ("masks", "segmenter", "segmenters", Segmenter),
+    ("backgrounds", "editor", "editors", Editor),
+    ("viewpoints", "viewer", "viewers", Viewer),
+    ("scale", "inpainter", "inpainters", Inpainter),
+    ("geometry", "inpainter", "inpainters", Inpainter),
+)
+"""Section, its key that names a plugin, the plugin's kind and base class."""
+
+
+def tools(recipe: Recipe) -> list[tuple[str, str, str, type[plugins.Plugin]]]:
+    """(recipe key, kind, name, base class) of every plugin that a recipe names."""
+    found = [
+        (f"{section}.{key}", kind, getattr(getattr(recipe, section), key), base)
+        for section, key, kind, base in TOOLS
+        if getattr(recipe, section) is not None
+    ]
+    variants = recipe.geometry.variants if recipe.geometry else []
+    return [*found, *(("geometry.variants", "variants", name, Variant) for name in variants)]
+
+
+def resolve(recipe: Recipe, folder: Path, root: Path) -> Recipe:
+    """A recipe with nothing left open, as it is frozen into a run.
+
+    Args:
+        recipe: as read from its file.
+        folder: the file's folder, to which paths in options are relative.
+        root: the run's folder, where a language model's answers are kept.
+
+    Raises:
+        RecipeError: a class that the source has not.
+        PluginError: a tool that is not there, or whose packages are not installed.
+        PhotographsError: the source has no photographs.
+        ProposalError: a language model gave no usable answer.
+    """
+    recipe = _with_options(recipe, folder)
+    if recipe.classes.content is not None:
+        return recipe
+    begun = _begun(recipe, root)
+    if begun is not None:
+        return begun
+    return _with_photographs(_with_backgrounds(recipe, root), root)
+
+
+def _begun(recipe: Recipe, root: Path) -> Recipe | None:
+    """The resolved recipe of a run whose photographs are chosen already: they are not needed."""
+    if not (root / RECIPE).is_file():
+        return None
+    run = open_run(root)
+    if lacks(run, "sources"):
+        return None
+    frozen = run.recipe
+    classes = recipe.classes.classes
+    if isinstance(classes, list):
+        known = {(c.class_id, c.class_name, c.wnid, c.imagenet_index): c for c in frozen.class_list}
+        classes = [
+            known.get((c.class_id, c.class_name, c.wnid, c.imagenet_index), c) for c in classes
+        ]
+    else:
+        classes = frozen.class_list
+    updated: dict[str, Any] = {
+        "classes": recipe.classes.model_copy(
+            update={"classes": classes, "content": frozen.classes.content}
+        )
+    }
+    if recipe.backgrounds and recipe.backgrounds.backgrounds is None:
+        updated["backgrounds"] = recipe.backgrounds.model_copy(
+            update={"backgrounds": frozen.background_list}
+        )
+    return recipe.model_copy(update=updated)
+
+
+def _with_options(recipe: Recipe, folder: Path) -> Recipe:
+    """Every plugin found and its options checked; options for tools not used are refused."""
+    updates: dict[str, Any] = {}
+    used: dict[str, dict[str, Any]] = {}
+    for where, kind, name, base in tools(recipe):
+        section = where.partition(".")[0]
+        part = getattr(recipe, section)
+        given = dict(part.options.get(name, {}))
+        if kind == "sources" and recipe.classes.path is not None:
+            given["path"] = recipe.classes.path
+        plugin = plugins.find(kind, name, base, where)
+        full = plugins.with_paths(plugin, given, folder)
+        plugins.make(kind, name, base, full, where)
+        if kind == "sources":
+            full.pop("path", None)
+        used.setdefault(section, {})[name] = full
+    for section, _, _, _ in TOOLS:
+        part = getattr(recipe, section)
+        if part is None:
+            continue
+        for name in part.options:
+            if name not in used[section]:
+                known = ", ".join(used[section])
+                what = f"options for {name!r}, which the section does not use"
+                raise RecipeError(what, where=f"{section}.options", mend=f"It uses: {known}")
+        options = {name: value for name, value in used[section].items() if value}
+        updates[section] = part.model_copy(update={"options": options})
+    return recipe.model_copy(update=updates)
+
+
+def _with_backgrounds(recipe: Recipe, root: Path) -> Recipe:
+    section = recipe.backgrounds
+    if section is None or section.backgrounds is not None:
+        return recipe
+    assert section.propose is not None
+    texts = propose_backgrounds(section.propose, root / PROPOSALS / "backgrounds.json")
+    listed = [Background(background_id=n, description=t) for n, t in enumerate(texts, start=1)]
+    return recipe.model_copy(
+        update={"backgrounds": section.model_copy(update={"backgrounds": listed})}
+    )
+
+
+def _with_photographs(recipe: Recipe, root: Path) -> Recipe:
+    section = recipe.classes
+    options = dict(section.options.get(section.source, {}))
+    if section.path is not None:
+        options["path"] = section.path
+    source = plugins.make("sources", section.source, Source, options, "classes.source")
+    source.setup()
+    labels = source.labels()
+    listed = _classes(recipe, labels, root)
+    content = source.digest([str(c.label) for c in listed])
+    return recipe.model_copy(
+        update={"classes": section.model_copy(update={"classes": listed, "content": content})}
+    )
+
+
+def _classes(recipe: Recipe, labels: list[str], root: Path) -> list[Class]:
+    """The class list, each class with its label in the source and its folder in the run."""
+    section = recipe.classes
+    if section.propose is not None and section.classes is None:
+        found = propose_classes(section.propose, root / PROPOSALS / "classes.json")
+        listed = [
+            Class(class_id=n, class_name=c.name, wnid=c.wnid, imagenet_index=c.index)
+            for n, c in enumerate(found, start=1)
+        ]
+    elif isinstance(section.classes, list):
+        listed = section.classes
+    else:
+        listed = [_class_of(number, label) for number, label in enumerate(labels, start=1)]
+    matched = [entry.model_copy(update={"label": _label(entry, labels)}) for entry in listed]
+    twice = colliding([str(entry.label) for entry in matched])
+    if twice:
+        what = f"two classes mean the source's {min(twice)!r}"
+        raise RecipeError(what, where="classes.classes", mend="Keep one of them")
+    folders = [entry.wnid or safe(str(entry.label), "class") for entry in matched]
+    same = colliding(folders)
+    return [
+        entry.model_copy(
+            update={
+                "folder": f"{name}-{short_hash(str(entry.label).encode())}"
+                if name in same
+                else name
+            }
+        )
+        for entry, name in zip(matched, folders, strict=True)
+    ]
+
+
+def _class_of(number: int, label: str) -> Class:
+    synset = imagenet.find(label)
+    if synset is None:
+        return Class(class_id=number, class_name=label.replace("_", " ").strip(), label=label)
+    return Class(
+        class_id=number,
+        class_name=synset.name,
+        label=label,
+        wnid=synset.wnid,
+        imagenet_index=synset.index,
+    )
+
+
+def _label(entry: Class, labels: list[str]) -> str:
+    """What the source calls a class: its label, wnid or name."""
+    known = {label.casefold().replace("_", " "): label for label in labels}
+    for name in (entry.label, entry.wnid, entry.class_name):
+        if name is not None and name in labels:
+            return name
+        if name is not None and name.casefold().replace("_", " ") in known:
+            return known[name.casefold().replace("_", " ")]
+    some = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")  # noqa: PLR2004
+    what = f"the source has no class {entry.class_name!r}" + (
+        f" ({entry.wnid})" if entry.wnid else ""
+    )
+    raise RecipeError(what, where="classes.classes", mend=f"It has: {some}")

@@ -1,0 +1,178 @@
+"""Files that are whole or not there: several writers, any of which may die at any moment.
+
+A final file appears by a hard link from a finished temporary one, so it is never half-written,
+and the first of two writers wins; it is never replaced by other bytes. Each process keeps its
+temporaries in a folder of its own under `.staging/`, locked while it lives; a folder whose lock
+can be taken belongs to nobody any more and is swept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from covar_gen.core.errors import StorageError
+
+STAGING = ".staging"
+_OBJECT_STORES = ("s3fs", "gcsfuse", "goofys", "rclone", "mountpoint", "blobfuse", "geesefs")
+
+
+class Staging:
+    """A process's own folder of temporaries inside a run, and how files leave it.
+
+    Attributes:
+        token: random name of this writer; part names carry it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.token = f"{secrets.token_hex(6)}"
+        self.folder = root / STAGING / self.token
+        self.folder.mkdir(parents=True)
+        self._numbers = count()
+        self._lock = _locked(self.folder / "lock")
+        if self._lock is None:  # pragma: no cover - the token is random
+            raise StorageError("the run's lock is taken", where=self.folder, mend="Try again")
+
+    def write(self, data: bytes) -> Path:
+        """A temporary file with this content, not yet durable."""
+        path = self.folder / str(next(self._numbers))
+        path.write_bytes(data)
+        return path
+
+    def publish(self, path: Path, data: bytes, whole: Callable[[bytes], bool]) -> bytes:
+        """Make a final file, unless another writer has made it already.
+
+        Not durable before the next `sync`.
+
+        Args:
+            path: the final file; its folder is made.
+            data: its content.
+            whole: tells whether a file found in its place is a complete one. A file that lost
+                its tail in a power cut has no row and is replaced.
+
+        Returns:
+            The bytes that the final file has: ours, or those of the writer that was first.
+        """
+        temporary = self.write(data)
+        try:
+            return self._link(temporary, path, data, whole)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _link(
+        self, temporary: Path, path: Path, data: bytes, whole: Callable[[bytes], bool]
+    ) -> bytes:
+        try:
+            os.link(temporary, path)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return self._link(temporary, path, data, whole)
+        except FileExistsError:
+            found = path.read_bytes()
+            if found == data or whole(found):
+                return found
+            temporary.replace(path)
+        return data
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Write a derived file (one that can be made again from tables) in one step, durably."""
+        temporary = self.write(data)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(path)
+
+    def close(self) -> None:
+        """Remove the folder and give the lock back."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def sweep(root: Path) -> int:
+    """Remove the temporaries of writers that are dead; returns how many there were."""
+    swept = 0
+    for folder in (root / STAGING).glob("*"):
+        lock = _locked(folder / "lock")
+        if lock is None:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+        swept += 1
+    return swept
+
+
+def _locked(path: Path) -> int | None:
+    """An exclusive lock that dies with the process, over NFS too; None if another holds it."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def sync(root: Path) -> None:
+    """Make everything written so far on this file system durable: one call per block."""
+    if sys.platform == "linux":
+        handle = os.open(root, os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(handle) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(root))
+        finally:
+            os.close(handle)
+    else:
+        os.sync()
+
+
+def check_storage(root: Path) -> None:
+    """Refuse folders that cannot keep a run's promises.
+
+    Raises:
+        StorageError: an object store mounted as a folder, or a file system without hard links.
+    """
+    kind = _file_system(root)
+    mend = "Choose a folder on a local disk or NFS with --run"
+    if any(name in kind for name in _OBJECT_STORES):
+        raise StorageError(f"an object store mounted as a folder ({kind})", where=root, mend=mend)
+    name = f".probe-{socket.gethostname()}-{secrets.token_hex(4)}"
+    first, second = root / name, root / f"{name}-linked"
+    try:
+        first.write_bytes(b"")
+        os.link(first, second)
+    except (PermissionError, NotImplementedError) as error:
+        if not first.exists():
+            raise
+        what = "a file system without hard links cannot hold a run"
+        raise StorageError(what, where=root, mend=mend) from error
+    finally:
+        first.unlink(missing_ok=True)
+        second.unlink(missing_ok=True)
+
+
+def _file_system(root: Path) -> str:
+    """Kind and device of the mount that holds a folder, as the kernel names them; may be ''."""
+    mounts = Path("/proc/mounts")
+    best, kind = "", ""
+    if mounts.exists():
+        place = str(root.resolve())
+        for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+            device, point, name = line.split(" ")[:3]
+            inside = place == point or place.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):
+                best, kind = point, f"{name} {device}"
+    return kind
