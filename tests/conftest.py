@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covar_gen.commands.run import init
+from covar_gen.commands.stages import stage_of
+from covar_gen.core import flow
+from covar_gen.core.files import Staging
+from covar_gen.core.pipeline import run_stage
+from covar_gen.core.ranks import Ranks
 from covar_gen.core.seeds import generator
+from covar_gen.core.store import Run
+from covar_gen.stage_classes import sample
+from covar_gen.stage_manifest import make_manifest
 
 RECIPE = """
 name = "small"
@@ -36,7 +46,7 @@ backgrounds = [
 viewer = "homography"
 [scale]
 inpainter = "telea"
-factors = [2, 8]
+factors = [2, 4]
 [geometry]
 inpainter = "telea"
 variants = ["hflip", "vflip", "crop", "rotation", "translate"]
@@ -73,6 +83,43 @@ def recipe(tmp_path: Path, photographs: Path) -> Path:
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE, encoding="utf-8")
     return path
+
+
+def content_of(run: Path) -> dict[str, str]:
+    """What the laws promise to be the same: every image, mask and manifest, by SHA-256."""
+    files = [run / "manifest.parquet", run / "metadata.parquet"]
+    files += [p for kind in ("images", "masks") for p in (run / kind).rglob("*") if p.is_file()]
+    return {str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="session")
+def content() -> Callable[[Path], dict[str, str]]:
+    """See `content_of`."""
+    return content_of
+
+
+@pytest.fixture
+def steps(recipe: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Runs stages of `recipe` in this process: steps("name", only=[tables], block=...)."""
+
+    def run(name: str, only: list[str] | None = None, **changes: object) -> Run:
+        made = init(recipe, tmp_path / name, changes)
+        staging = Staging(made.root)
+        try:
+            for step in flow.steps(made.recipe):
+                if only is not None and step.table not in only:
+                    continue
+                if step.table == "sources":
+                    sample(made, staging)
+                elif step.table == "manifest":
+                    make_manifest(made, staging)
+                else:
+                    run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
+        finally:
+            staging.close()
+        return made
+
+    return run
 
 
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]

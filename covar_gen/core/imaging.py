@@ -28,9 +28,11 @@ MAX_PIXELS = 100_000_000
 MIN_EDGE = 16
 """Photographs whose shorter edge has fewer pixels are rejected: there is nothing to see."""
 
-Interpolation = Literal["exact", "cubic", "lanczos"]
-"""exact: pixels are copied (flips, whole-pixel shifts). lanczos: antialiased, axis-aligned
-scaling in double precision (Pillow). cubic: any affine or projective transform (OpenCV)."""
+Interpolation = Literal["exact", "resize", "lanczos", "cubic"]
+"""exact: pixels are copied (flips, whole-pixel shifts). resize: a rectangle of whole pixels
+enlarged to the canvas, its edge pixels continued beyond it (OpenCV's cubic resize, what a crop
+is). lanczos: antialiased, axis-aligned scaling in double precision (Pillow). cubic: any affine or
+projective transform (OpenCV)."""
 
 
 def read_photograph(data: bytes, size: int | Literal["original"]) -> Image | Rejected:
@@ -203,6 +205,8 @@ def warp(
     height, width = size[:2]
     if interpolation == "exact":
         return _copy(image, transform, (height, width))
+    if interpolation == "resize":
+        return _resize(image, transform, (height, width))
     if interpolation == "lanczos":
         return _scale(image, transform, (height, width))
     return _project(image, transform, (height, width))
@@ -218,14 +222,27 @@ def warp_mask(mask: Mask, transform: Matrix, size: tuple[int, ...]) -> Mask:
 
     height, width = size[:2]
     if _is_exact(transform):
-        moved, known = _copy(mask[..., None].astype(np.uint8), transform, (height, width))
-        return (moved[..., 0] > 0) & known
+        moved, known = _copy(mask.view(np.uint8), transform, (height, width))
+        return (moved > 0) & known
     levels = mask.astype(np.float32)
-    shrink = 1 / np.sqrt(abs(np.linalg.det(transform[:2, :2])))
+    shrink = 1 / np.sqrt(_area_factor(transform, mask.shape))
     if shrink > 1:
         levels = cv2.blur(levels, (int(shrink) | 1,) * 2, borderType=cv2.BORDER_CONSTANT)
-    moved = cv2.warpPerspective(levels, transform, (width, height), flags=cv2.INTER_LINEAR)
-    return np.asarray(moved) >= 0.5  # noqa: PLR2004
+    if _is_affine(transform):
+        levels = cv2.warpAffine(levels, transform[:2], (width, height), flags=cv2.INTER_LINEAR)
+    else:
+        levels = cv2.warpPerspective(levels, transform, (width, height), flags=cv2.INTER_LINEAR)
+    return np.asarray(levels >= 0.5)  # noqa: PLR2004
+
+
+def _area_factor(transform: Matrix, size: tuple[int, ...]) -> float:
+    """By what a transform multiplies areas; for a projective one, at the parent's centre."""
+    depth = float(transform[2] @ [(size[1] - 1) / 2, (size[0] - 1) / 2, 1.0])
+    return float(abs(np.linalg.det(transform) / depth**3))
+
+
+def _is_affine(transform: Matrix) -> bool:
+    return bool(np.array_equal(transform[2], [0, 0, 1]))
 
 
 def _is_exact(transform: Matrix) -> bool:
@@ -233,44 +250,71 @@ def _is_exact(transform: Matrix) -> bool:
     return bool(
         np.array_equal(np.abs(linear), np.eye(2))
         and np.array_equal(shift, np.rint(shift))
-        and np.array_equal(transform[2], [0, 0, 1])
+        and _is_affine(transform)
     )
 
 
 def _copy(image: NDArray[np.uint8], transform: Matrix, size: tuple[int, int]) -> tuple[Image, Mask]:
+    import cv2
+
     if not _is_exact(transform):
         msg = f"interpolation 'exact' moves by whole pixels and flips, got {transform.tolist()}"
         raise ValueError(msg)
-    result = np.zeros((*size, image.shape[2]), np.uint8)
+    # Turn first, so that what remains is a shift; OpenCV mirrors far faster than slices do.
+    turned, flips = image, (transform[1, 1] < 0, transform[0, 0] < 0)
+    if any(flips):
+        turned = cv2.flip(image, {(True, False): 0, (False, True): 1, (True, True): -1}[flips])
+    shifts = [
+        int(transform[row, 2]) - (image.shape[axis] - 1 if flips[axis] else 0)
+        for axis, row in ((0, 1), (1, 0))
+    ]
+    if shifts == [0, 0] and image.shape[:2] == size:
+        return turned.copy() if turned is image else turned, np.ones(size, np.bool_)
+    result = np.zeros((*size, *image.shape[2:]), np.uint8)
     known = np.zeros(size, np.bool_)
-    spans = []
-    for axis, row in ((0, 1), (1, 0)):
-        sign, shift = int(transform[row, row]), int(transform[row, 2])
-        parent = np.arange(image.shape[axis])
-        target = parent * sign + shift
-        inside = (target >= 0) & (target < size[axis])
-        parent, target = parent[inside], target[inside]
-        if not parent.size:
-            return result, known
-        spans.append((_span(parent), _span(target)))
-    (rows, to_rows), (columns, to_columns) = spans
-    result[to_rows, to_columns] = image[rows, columns]
+    (rows, to_rows), (columns, to_columns) = (
+        _spans(shifts[axis], image.shape[axis], size[axis]) for axis in (0, 1)
+    )
+    result[to_rows, to_columns] = turned[rows, columns]
     known[to_rows, to_columns] = True
     return result, known
 
 
-def _span(numbers: NDArray[np.intp]) -> slice:
-    """A slice over consecutive numbers, rising or falling."""
-    first, last = int(numbers[0]), int(numbers[-1])
-    if last >= first:
-        return slice(first, last + 1)
-    return slice(first, last - 1 if last > 0 else None, -1)
+def _spans(shift: int, edge: int, canvas: int) -> tuple[slice, slice]:
+    """Which pixels of an edge land on a canvas when shifted, and where."""
+    start, stop = max(0, -shift), min(edge, canvas - shift)
+    stop = max(start, stop)
+    return slice(start, stop), slice(start + shift, stop + shift)
+
+
+def _resize(image: Image, transform: Matrix, size: tuple[int, int]) -> tuple[Image, Mask]:
+    import cv2
+
+    height, width = size
+    back = np.linalg.inv(transform)
+    corners = back @ np.array([[-0.5, width - 0.5], [-0.5, height - 0.5], [1.0, 1.0]])
+    edges = corners[:2] + 0.5
+    whole = np.rint(edges)
+    (left, right), (top, bottom) = whole.astype(int)
+    straight = np.allclose(transform, np.diag(np.diag(transform)) + _shift_of(transform))
+    inside = 0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]
+    if not (straight and inside and np.allclose(edges, whole, atol=1e-6)):
+        msg = f"interpolation 'resize' takes a rectangle of whole pixels, got {transform.tolist()}"
+        raise ValueError(msg)
+    region = image[top:bottom, left:right]
+    resized = cv2.resize(region, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cast("Image", resized), np.ones(size, np.bool_)
+
+
+def _shift_of(transform: Matrix) -> Matrix:
+    shift = np.zeros((3, 3))
+    shift[:2, 2] = transform[:2, 2]
+    return shift
 
 
 def _scale(image: Image, transform: Matrix, size: tuple[int, int]) -> tuple[Image, Mask]:
     scale_x, scale_y = transform[0, 0], transform[1, 1]
-    rest = transform - np.diag(np.diag(transform))
-    rest[:2, 2] = 0
+    rest = transform - np.diag(np.diag(transform)) - _shift_of(transform)
     if scale_x <= 0 or scale_y <= 0 or rest.any() or transform[2, 2] != 1:
         msg = f"interpolation 'lanczos' scales along the axes, got {transform.tolist()}"
         raise ValueError(msg)
@@ -307,7 +351,7 @@ def _project(image: Image, transform: Matrix, size: tuple[int, int]) -> tuple[Im
     import cv2
 
     height, width = size
-    if np.array_equal(transform[2], [0, 0, 1]):
+    if _is_affine(transform):
         moved = cv2.warpAffine(image, transform[:2], (width, height), flags=cv2.INTER_CUBIC)
     else:
         moved = cv2.warpPerspective(image, transform, (width, height), flags=cv2.INTER_CUBIC)

@@ -65,14 +65,17 @@ class Inpainter(Plugin, ABC):
         """
         wanted = [request for request in batch if not request.known.all()]
         painted = dict(zip((r.key for r in wanted), self.paint(wanted), strict=True))
-        answers: list[Filled | Rejected] = []
-        for request in batch:
-            answer = painted.get(request.key, Filled(request.image))
-            answers.append(answer if isinstance(answer, Rejected) else _kept(request, answer))
-        return answers
+        return [
+            _kept(request, painted[request.key])
+            if request.key in painted
+            else Filled(request.image)
+            for request in batch
+        ]
 
 
-def _kept(request: FillRequest, painted: Filled) -> Filled:
+def _kept(request: FillRequest, painted: Filled | Rejected) -> Filled | Rejected:
+    if isinstance(painted, Rejected):
+        return painted
     image = check_image(painted.image, f"inpainter's image of {request.key}")
     if image.shape != request.image.shape:
         msg = (

@@ -1,4 +1,4 @@
-"""Centred crop of 60-90% of the area, resized back; Lanczos."""
+"""Centred crop of 60-90% of the area, resized back; cubic."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from covar_gen.variants.base import Variant, Varied, warped
 class Crop(Variant):
     """A region about the centre with the image's own aspect ratio (paper, A.6).
 
-    The share of the area is uniform. The region need not begin at a whole pixel: the crop is
-    exactly centred and exactly as large as recorded, and pixels beyond its edge, which the
-    photograph has, take part in the interpolation.
+    The share of the area is uniform. The same number of whole pixels is cut from opposite sides,
+    so the crop is exactly centred; the share recorded is that of the pixels kept.
     """
 
     class Options(PluginOptions):
@@ -42,15 +41,28 @@ class Crop(Variant):
 
     def vary(self, image: Image, mask: Mask, rng: np.random.Generator) -> Varied:
         """Keep the centre, enlarge it to the image's size."""
-        area = uniform(rng, self.options.least, self.options.most)
         height, width = mask.shape
-        zoom = 1 / math.sqrt(area)
-        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+        area = uniform(rng, self.options.least, self.options.most)
+        kept = self._kept(width, height, area)
+        margins = [(edge - keep) // 2 for edge, keep in zip((width, height), kept, strict=True)]
         transform = np.array(
             [
-                [zoom, 0.0, centre_x * (1 - zoom)],
-                [0.0, zoom, centre_y * (1 - zoom)],
+                [width / kept[0], 0.0, (0.5 - margins[0]) * width / kept[0] - 0.5],
+                [0.0, height / kept[1], (0.5 - margins[1]) * height / kept[1] - 0.5],
                 [0.0, 0.0, 1.0],
             ]
         )
-        return warped(image, mask, transform, "lanczos", crop_area=area)
+        share = kept[0] * kept[1] / (width * height)
+        return warped(image, mask, transform, "resize", crop_area=share)
+
+    def _kept(self, width: int, height: int, area: float) -> tuple[int, int]:
+        """Width and height kept, whole pixels, nearest to the area drawn and inside the range."""
+        exact = [edge * (1 - math.sqrt(area)) / 2 for edge in (width, height)]
+        sizes = [
+            (width - 2 * left, height - 2 * top)
+            for left in {math.floor(exact[0]), math.ceil(exact[0])}
+            for top in {math.floor(exact[1]), math.ceil(exact[1])}
+        ]
+        total = width * height
+        inside = [s for s in sizes if self.options.least <= s[0] * s[1] / total <= self.options.most]
+        return min(inside or sizes, key=lambda size: (abs(size[0] * size[1] / total - area), size))

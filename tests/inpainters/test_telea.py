@@ -63,6 +63,16 @@ def test_known_pixels_are_exact_and_the_rest_has_the_ground_s_colour(
     assert abs(painted - (90, 140, 60)).max() < 40
 
 
+@pytest.mark.parametrize("fraction", [0.125, 0.8])
+def test_a_photograph_s_size_is_served_too(fraction: float) -> None:
+    size = (512, 680)
+    known = window(fraction, size)
+    image = textured((90, 140, 60), size=size)
+    painted = filled(request(image, known)).image[~known]
+    assert painted.mean(axis=0) == pytest.approx((90, 140, 60), abs=3)
+    assert abs(painted.astype(int) - (90, 140, 60)).max() < 60
+
+
 def test_the_two_methods_differ() -> None:
     wanted = request(textured((90, 140, 60), 20), window(0.5))
     one, other = (filled(wanted, method=method) for method in ("telea", "navier_stokes"))
@@ -121,6 +131,17 @@ def test_the_fill_meets_the_known_pixels_smoothly() -> None:
     columns = np.flatnonzero(known[top])
     assert abs(painted[top - 1, columns] - painted[top, columns]).max() <= 6
     assert abs(np.diff(painted, axis=0)).max() <= 12
+
+
+def test_stripes_fade_away_from_the_seam_instead_of_stopping_or_streaking() -> None:
+    x = 120 + 60 * np.sin(np.arange(160) * 2 * np.pi / 40)
+    image = np.repeat(np.broadcast_to(x, SIZE)[..., None], 3, axis=2).astype(np.uint8)
+    known = window(0.5)
+    painted = filled(request(image, known), grain=0, band=4).image[..., 0].astype(float)
+    stripes = x[50:110] - x[50:110].mean()
+    left = [float((painted[row, 50:110] * stripes).sum() / (stripes**2).sum()) for row in (24, 0)]
+    assert 0.35 < left[0] < 0.95  # 6 pixels above the known ones
+    assert abs(left[1]) < 0.3  # 30 pixels above
 
 
 def test_an_object_that_is_all_that_is_known_gives_its_colours_and_says_so() -> None:

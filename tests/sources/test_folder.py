@@ -39,8 +39,8 @@ def test_a_photograph_knows_its_class_its_name_its_place_and_its_bytes(tmp_path:
 
 
 def test_the_order_is_that_of_the_paths_whatever_the_seed(tmp_path: Path) -> None:
-    put(tmp_path, "b/2.jpg", "b/10.jpg", "a/z.jpg", "a/sub/y.jpg", "b/1.jpg")
-    wanted = ["a/sub/y.jpg", "a/z.jpg", "b/1.jpg", "b/10.jpg", "b/2.jpg"]
+    put(tmp_path, "b/2.jpg", "b/10.jpg", "a/z.jpg", "a/sub/y.jpg", "a/sub.jpg", "b/1.jpg")
+    wanted = ["a/sub.jpg", "a/sub/y.jpg", "a/z.jpg", "b/1.jpg", "b/10.jpg", "b/2.jpg"]
     assert origins(tmp_path) == wanted
     again = [p.origin for p in source(tmp_path).photographs(["a", "b"], seed=99)]
     assert again == wanted
@@ -162,6 +162,8 @@ def test_a_file_that_cannot_be_read_is_part_of_the_digest(tmp_path: Path) -> Non
     broken = source(tmp_path).digest(["hen"])
     assert broken != before
     assert broken == source(tmp_path).digest(["hen"])
+    (tmp_path / "hen/gone.jpg").rename(tmp_path / "hen/lost.jpg")
+    assert source(tmp_path).digest(["hen"]) not in (before, broken)
 
 
 def test_a_class_folder_without_photographs_stays_a_label(tmp_path: Path) -> None:

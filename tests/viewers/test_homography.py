@@ -188,6 +188,15 @@ def test_the_filled_borders_have_grain_from_the_seed() -> None:
     assert not np.array_equal(one.image, other.image)
 
 
+def test_each_view_has_grain_of_its_own() -> None:
+    image = textured()
+    views = [view(index, image=image, grain=2) for index in (PLUS_30, PLUS_45)]
+    left = [found.image[:, :12, 0].astype(float) for found in views]  # unknown in both
+    rows = [plane - plane.mean() for plane in left]
+    alike = (rows[0] * rows[1]).mean() / (rows[0].std() * rows[1].std())
+    assert abs(alike) < 0.3
+
+
 def test_without_an_object_every_wanted_view_is_rejected() -> None:
     nothing = np.zeros(SIZE, np.bool_)
     answers = homography().views([request(textured(), nothing, (0, 3, 5))])
