@@ -42,9 +42,10 @@ class CovarError(Exception):
         super().__init__(self.line())
 
     def line(self) -> str:
-        """The error as one line: where, what, what to do."""
+        """The error as one line: its name, where, what, what to do."""
         place = f"{self.where}: " if self.where else ""
-        return " ".join(f"{place}{self.what}. {self.mend}".split())
+        said = " ".join(f"{place}{self.what}. {self.mend}".split())
+        return f"{type(self).__name__}: {said}"
 
 
 class RecipeError(CovarError):

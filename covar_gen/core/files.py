@@ -15,6 +15,7 @@ import secrets
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,8 @@ from pathlib import Path
 from covar_gen.core.errors import StorageError
 
 STAGING = ".staging"
+NEWBORN = 3600.0
+"""Seconds for which a folder that is not locked yet is left alone."""
 _OBJECT_STORES = ("s3fs", "gcsfuse", "goofys", "rclone", "mountpoint", "blobfuse", "geesefs")
 
 
@@ -33,13 +36,14 @@ class Staging:
     """
 
     def __init__(self, root: Path) -> None:
-        self.token = f"{secrets.token_hex(6)}"
+        self.token = secrets.token_hex(6)
         self.folder = root / STAGING / self.token
-        self.folder.mkdir(parents=True)
+        # Nobody may find the folder before it is locked: sweepers pass over names with a dot.
+        unseen = root / STAGING / f".{self.token}"
+        unseen.mkdir(parents=True)
+        self._lock: int | None = _lock(unseen / "lock")
+        unseen.rename(self.folder)
         self._numbers = count()
-        self._lock = _locked(self.folder / "lock")
-        if self._lock is None:  # pragma: no cover - the token is random
-            raise StorageError("the run's lock is taken", where=self.folder, mend="Try again")
 
     def write(self, data: bytes) -> Path:
         """A temporary file with this content, not yet durable."""
@@ -99,29 +103,44 @@ class Staging:
 
 
 def sweep(root: Path) -> int:
-    """Remove the temporaries of writers that are dead; returns how many there were."""
+    """Remove the temporaries of writers that are dead; returns how many writers there were."""
     swept = 0
     for folder in (root / STAGING).glob("*"):
-        lock = _locked(folder / "lock")
-        if lock is None:
+        if folder.name.startswith(".") and _age(folder) < NEWBORN:
             continue
+        try:
+            lock = _lock(folder / "lock")
+        except BlockingIOError:
+            continue
+        except FileNotFoundError:
+            lock = None
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         swept += 1
     return swept
 
 
-def _locked(path: Path) -> int | None:
-    """An exclusive lock that dies with the process, over NFS too; None if another holds it."""
+def _age(folder: Path) -> float:
+    """Seconds since a folder was changed; 0 if it has just got its name."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        return time.time() - folder.stat().st_mtime
     except FileNotFoundError:
-        return None
+        return 0.0
+
+
+def _lock(path: Path) -> int:
+    """An exclusive lock that ends with the process, over NFS too.
+
+    Raises:
+        BlockingIOError: a living process holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        return None
+        raise
     return handle
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from covar_gen.core.errors import CovarError, StorageError, storage_error
+from covar_gen.core.errors import CovarError, storage_error
 from covar_gen.core.files import Staging, sweep
 from covar_gen.core.pipeline import Report, run_stage
 from covar_gen.core.ranks import Ranks
@@ -86,13 +86,13 @@ def guarded(work: Callable[[], object], where: Path | str) -> int:
     try:
         work()
     except CovarError as error:
-        print(f"{type(error).__name__}: {error.line()}", file=sys.stderr)
+        print(error.line(), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         found = storage_error(error, where)
         if found is None:
             raise
-        print(f"{StorageError.__name__}: {found.line()}", file=sys.stderr)
+        print(found.line(), file=sys.stderr)
         return found.exit_code
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)

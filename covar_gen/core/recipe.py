@@ -129,12 +129,6 @@ class Scale(Section):
     )
     options: OptionsOf = {}
 
-    @field_validator("factors", mode="before")
-    @classmethod
-    def _as_floats(cls, factors: object) -> object:
-        whole = isinstance(factors, list)
-        return [float(f) if type(f) is int else f for f in factors] if whole else factors
-
     @field_validator("factors")
     @classmethod
     def _each_once(cls, factors: list[float]) -> list[float]:

@@ -60,5 +60,5 @@ class Editor(Plugin, ABC):
     """Changes the background and keeps the object."""
 
     @abstractmethod
-    def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
+    def edit(self, batch: Sequence[EditRequest]) -> Sequence[Edit | Rejected]:
         """One answer per request, in their order."""

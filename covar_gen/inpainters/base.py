@@ -54,10 +54,10 @@ class Inpainter(Plugin, ABC):
     """Paints what is unknown."""
 
     @abstractmethod
-    def paint(self, batch: Sequence[FillRequest]) -> list[Filled | Rejected]:
+    def paint(self, batch: Sequence[FillRequest]) -> Sequence[Filled | Rejected]:
         """One completed image per request, in their order; known pixels may still differ."""
 
-    def fill(self, batch: Sequence[FillRequest]) -> list[Filled | Rejected]:
+    def fill(self, batch: Sequence[FillRequest]) -> Sequence[Filled | Rejected]:
         """`paint`, then every known pixel put back; nothing is painted where all is known.
 
         Raises:

@@ -69,5 +69,5 @@ class Viewer(Plugin, ABC):
     poses: ClassVar[tuple[Pose, ...]]
 
     @abstractmethod
-    def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:
+    def views(self, batch: Sequence[ViewRequest]) -> Sequence[Sequence[View | Rejected]]:
         """Per request, one answer per wanted pose, in their order."""

@@ -591,7 +591,7 @@ def test_keys_and_clicks_move_the_focus_toggle_masks_and_step_through_the_box(
     steps = """
     const said = [];
     const now = () => said.push([
-      document.activeElement.dataset.image, document.querySelectorAll("img.mask").length > 0,
+      document.activeElement.dataset.image, document.querySelectorAll("#grid img.mask").length > 0,
       document.getElementById("box").open, location.hash,
     ].join(" "));
     const press = (key) => document.activeElement.dispatchEvent(
@@ -604,9 +604,12 @@ def test_keys_and_clicks_move_the_focus_toggle_masks_and_step_through_the_box(
     press("ArrowLeft"); now();
     press("ArrowLeft"); now();
     document.getElementById("box-close").click();
-    press("m");
-    document.querySelector("[data-subset=crop]").click(); now();
-    document.body.dataset.said = said.join("|");
+    addEventListener("load", () => {
+      now();
+      press("m");
+      document.querySelector("[data-subset=crop]").click(); now();
+      document.body.dataset.said = said.join("|");
+    });
     """
     told = page.with_name("told.html")
     told.write_text(page.read_text().replace("</body>", f"<script>{steps}</script></body>"))
@@ -619,5 +622,6 @@ def test_keys_and_clicks_move_the_focus_toggle_masks_and_step_through_the_box(
         " true true #masks=1&open=c/p/02/hflip",
         " true true #masks=1&open=c/p/02",
         " true true #masks=1&open=c/p/01/scale_8",
-        "12 false false #subset=crop",
+        "12 true false #masks=1",
+        " false false #subset=crop",
     ]

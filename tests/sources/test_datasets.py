@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,6 +157,8 @@ def test_a_stream_is_drawn_from_the_seed(tmp_path: Path) -> None:
     in_file_order = [f"train/shard {s}[{r}]" for s in range(4) for r in range(25)]
     assert sorted(first) == sorted(in_file_order)
     assert first != in_file_order
+    rows = [int(o.split("[")[1][:-1]) for o in first]
+    assert any(later < earlier for earlier, later in pairwise(rows[:10]))
     files = {tuple(dict.fromkeys(o.split("[")[0] for o in order(s, buffer=1))) for s in range(12)}
     assert len(files) > 3
 
@@ -177,6 +180,19 @@ def test_words_and_numbers_are_labels_too(tmp_path: Path, streaming: bool) -> No
     }
     parquet(tmp_path / "b/train.parquet", [7, 11, 7], hf.Value("int64"))
     assert source(tmp_path / "b", streaming=streaming).labels() == ["11", "7"]
+
+
+def test_a_column_of_classes_goes_before_one_that_is_called_label(tmp_path: Path) -> None:
+    kinds = {
+        "label": hf.Value("string"),
+        "image": hf.Image(),
+        "species": hf.ClassLabel(names=["zebra", "hen"]),
+    }
+    rows = {"label": ["a"], "image": [{"bytes": jpeg(0), "path": None}], "species": [1]}
+    made = hf.Dataset.from_dict(rows, features=hf.Features(kinds))
+    made.to_parquet(tmp_path / "train.parquet")
+    assert source(tmp_path).labels() == ["hen", "zebra"]
+    assert source(tmp_path, label_column="label").labels() == ["a"]
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -471,6 +487,7 @@ def test_the_hub_is_read_at_the_commit_that_is_the_digest(hub: Hub, tmp_path: Pa
     assert secret.startswith("me/secret: no such file or folder here, and the Hub refuses it (")
     assert "hf auth login" in secret
     assert f"/resolve/{COMMIT}/train-00000-of-00001.parquet" in " ".join(hub.asked)
+    assert "/main" not in " ".join(hub.asked)
     hub.asked.clear()
     again, stream, other = asked(
         at,
