@@ -157,6 +157,10 @@ def masks(
     out: Annotated[Path, typer.Option(help="the folder to make")],
     segmenter: Annotated[str, typer.Option(help="see: covar-gen list segmenters")] = "grabcut",
     source: Annotated[str | None, typer.Option(help="see: covar-gen list sources")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="an option of the segmenter; repeatable"),
+    ] = None,
     processes: Processes = 1,
 ) -> None:
     """Outline the objects of any labelled data set, for the analysis of errors on it.
@@ -165,7 +169,14 @@ def masks(
     """
     from covar_gen.commands.masks import segment
 
-    made = segment(data, out, segmenter=segmenter, source=source, processes=processes)
+    made = segment(
+        data,
+        out,
+        segmenter=segmenter,
+        source=source,
+        options=_changes(option),
+        processes=processes,
+    )
     _say_counts(made)
     typer.echo(f"masks: {out / 'masks' / 'sources'}")
 
@@ -249,13 +260,13 @@ def list_(
 
 
 def _changes(given: list[str] | None) -> dict[str, Any]:
-    """Values of --set: TOML where they are TOML, text otherwise."""
+    """Values of --set and --option: TOML where they are TOML, text otherwise."""
     changes: dict[str, Any] = {}
     for text in given or []:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             what = f"{text!r} is not KEY=VALUE"
-            raise RecipeError(what, where="--set", mend="For example: --set seed=3")
+            raise RecipeError(what, mend="For example: seed=3")
         try:
             changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

@@ -6,9 +6,12 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 
+from covar_gen.core import plugins
 from covar_gen.core.flow import children, steps
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
+from covar_gen.editors.base import Editor
+from covar_gen.viewers.base import Viewer
 
 BYTES_PER_PIXEL = 1.9
 """A PNG master of a photograph at level 1 takes 1.4 to 2.2 bytes per pixel."""
@@ -97,8 +100,6 @@ def estimate(recipe: Recipe, count: int) -> list[Line]:
             continue
         rows[step.table] = rows[step.reads[0]] * children(step.table, recipe)
         kind, plugin = _plugin(recipe, step.table)
-        # Masks of edited images are made by the segmenter only where the editor or the viewer
-        # does not know them by construction: the preview tools do.
         cost = costs().get((kind, plugin))
         calls = rows[step.table]
         if step.table == "viewpoints":
@@ -142,5 +143,8 @@ def _plugin(recipe: Recipe, table: str) -> tuple[str, str]:
 
 def _knows(recipe: Recipe, table: str) -> bool:
     """True if the table's images come with their masks."""
-    _, plugin = _plugin(recipe, table.removeprefix("masks_"))
-    return plugin in ("collage", "homography")
+    kind, name = _plugin(recipe, table.removeprefix("masks_"))
+    if name not in plugins.names(kind):
+        return False
+    base: type[Editor | Viewer] = Editor if kind == "editors" else Viewer
+    return plugins.find(kind, name, base).knows_masks

@@ -7,6 +7,7 @@ Python objects; only what is shown is.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +110,9 @@ def lay_out(manifest: pa.Table, rows: int | None) -> Layout:
     first_row[reference[::-1]] = np.arange(len(base))[::-1]
     row = np.where(first_row[:-1] >= 0, first_row[:-1], row_of[home])
     images = np.flatnonzero(row >= 0)
-    names = _column_names(manifest.take(pa.array(images)))
+    names = _numbered_views(
+        _column_names(manifest.take(pa.array(images))), row[images], place_of[images]
+    )
     columns = sorted(set(names), key=_left_to_right)
     number = {column: place for place, column in enumerate(columns)}
     column = np.array([number[name] for name in names], np.int64)
@@ -234,6 +237,17 @@ def _column_name(key: str, subset: str, factor: float | None) -> Column:
     if subset == "scale" and factor is not None:
         return Column(f"scale_{factor:g}", subset)
     return Column(subset, subset)
+
+
+def _numbered_views(names: list[Column], row: Numbers, place: Numbers) -> list[Column]:
+    """Views numbered within their row: which of many poses was drawn differs from row to row."""
+    found = list(names)
+    seen: Counter[int] = Counter()
+    for index in np.argsort(place):
+        if names[index].subset == "viewpoint":
+            seen[int(row[index])] += 1
+            found[index] = Column(f"viewpoint_{seen[int(row[index])]}", "viewpoint")
+    return found
 
 
 def _left_to_right(column: Column) -> tuple[int, str, list[tuple[int, str]]]:

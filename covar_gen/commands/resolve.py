@@ -63,7 +63,7 @@ def resolve(recipe: Recipe, folder: Path, root: Path) -> Recipe:
     begun = _begun(recipe, root)
     if begun is not None:
         return begun
-    return _with_photographs(_with_backgrounds(recipe, root), root)
+    return _with_backgrounds(_with_photographs(recipe, root), root)
 
 
 def _begun(recipe: Recipe, root: Path) -> Recipe | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
 from covar_gen.core.plugins import Plugin
@@ -57,7 +58,13 @@ class Edit:
 
 
 class Editor(Plugin, ABC):
-    """Changes the background and keeps the object."""
+    """Changes the background and keeps the object.
+
+    Attributes:
+        knows_masks: True if every edit comes with its mask, so that no segmenter has to run.
+    """
+
+    knows_masks: ClassVar[bool] = False
 
     @abstractmethod
     def edit(self, batch: Sequence[EditRequest]) -> Sequence[Edit | Rejected]:

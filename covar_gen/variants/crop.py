@@ -64,5 +64,6 @@ class Crop(Variant):
             for top in {math.floor(exact[1]), math.ceil(exact[1])}
         ]
         total = width * height
-        inside = [s for s in sizes if self.options.least <= s[0] * s[1] / total <= self.options.most]
-        return min(inside or sizes, key=lambda size: (abs(size[0] * size[1] / total - area), size))
+        least, most = self.options.least * total, self.options.most * total
+        inside = [size for size in sizes if least <= size[0] * size[1] <= most]
+        return min(inside or sizes, key=lambda size: (abs(size[0] * size[1] - area * total), size))

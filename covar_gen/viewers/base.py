@@ -64,8 +64,14 @@ class View:
 
 
 class Viewer(Plugin, ABC):
-    """Shows the object from each of its `poses`."""
+    """Shows the object from each of its `poses`.
 
+    Attributes:
+        poses: what it can show.
+        knows_masks: True if every view comes with its mask, so that no segmenter has to run.
+    """
+
+    knows_masks: ClassVar[bool] = False
     poses: ClassVar[tuple[Pose, ...]]
 
     @abstractmethod

@@ -51,6 +51,7 @@ class Homography(Viewer):
 
     options: Options
     requires = ("cv2",)
+    knows_masks = True
     poses: ClassVar[tuple[Pose, ...]] = tuple(Pose(yaw, 0) for yaw in (-45, -30, -15, 15, 30, 45))
 
     def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:

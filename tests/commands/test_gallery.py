@@ -150,6 +150,16 @@ def test_columns_stand_in_the_order_of_the_benchmark_and_own_variants_after_them
     ]
 
 
+def test_views_drawn_from_many_poses_share_columns(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for number, poses in ((1, (0, 4)), (2, (2, 5))):
+        run.add(f"c/p/{number:02d}", "c/p/original", "bg_varied")
+        for pose in poses:
+            run.add(f"c/p/{number:02d}/viewpoint_{pose}", f"c/p/{number:02d}", "viewpoint")
+    names = [column.name for column in lay_out(run.manifest(), None).columns]
+    assert names == ["bg_varied", "viewpoint_1", "viewpoint_2"]
+
+
 def test_a_row_holds_a_base_image_and_its_variants_and_the_first_its_photograph_too(
     tmp_path: Path,
 ) -> None:
