@@ -129,6 +129,11 @@ def verify(
         f"{result.largest} grey levels), {len(result.problems)} problems"
     )
     if result.problems:
+        typer.echo(
+            "to mend: remove each file named and the folder tables/TABLE of its table, then type "
+            f"covar-gen run {run / 'recipe.toml'} --run {run}; every other file is kept as it is",
+            err=True,
+        )
         raise typer.Exit(2)
 
 
@@ -153,7 +158,9 @@ def gallery(
 
 @app.command()
 def masks(
-    data: Annotated[str, typer.Argument(help="a folder of class folders, a data set, a Hub id")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="a folder of class folders, a data set, a Hub id")
+    ],
     out: Annotated[Path, typer.Option(help="the folder to make")],
     segmenter: Annotated[str, typer.Option(help="see: covar-gen list segmenters")] = "grabcut",
     source: Annotated[str | None, typer.Option(help="see: covar-gen list sources")] = None,

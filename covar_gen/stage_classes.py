@@ -36,6 +36,7 @@ from covar_gen.core.rows import OK, REJECTED, Row
 from covar_gen.core.seeds import seed_of
 from covar_gen.core.stage import Tally
 from covar_gen.core.store import Run
+from covar_gen.core.threads import fix_threads
 from covar_gen.sources.base import Photograph, Source
 
 TABLE = "sources"
@@ -77,7 +78,7 @@ def sample(run: Run, staging: Staging, threads: int = 2) -> Tally:
         for table in (EXAMINED, TABLE):
             run.claim(table, identity(run), staging)
         record(run.folder(TABLE), ranks, staging)
-        imaging.fix_threads()
+        fix_threads()
         examiner = _Examiner(run, staging, threads)
         rows = examiner.run_all()
         short = _too_few(run, rows)

@@ -92,7 +92,7 @@ class GeometryStage(Stage):
         if not varied.mask.any():
             return Rejected("object_out_of_frame", dict(varied.factors))
         filled = not varied.known.all()
-        promised = varied.transform is not None
+        promised = varied.transform is not None and varied.keeps_pixels
         return Made(
             answer.image,
             varied.mask,

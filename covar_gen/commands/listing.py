@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from covar_gen.core import plugins
+from covar_gen.core.errors import PluginError
 from covar_gen.core.shipped import shipped
+
+RECIPES = "recipes"
 
 
 def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
@@ -17,10 +20,13 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     Raises:
         PluginError: no such kind.
     """
-    kinds = [kind] if kind is not None else [*plugins.KINDS, "recipes"]
+    known = [*plugins.KINDS, RECIPES]
+    if kind is not None and kind not in known:
+        raise PluginError(f"no kind {kind!r}", mend=f"Known: {', '.join(known)}")
+    kinds = [kind] if kind is not None else known
     found: dict[str, list[tuple[str, str]]] = {}
     for each in kinds:
-        if each == "recipes":
+        if each == RECIPES:
             found[each] = [
                 (p.parent.name, _first_comment(p.read_text("utf-8"))) for p in _recipes()
             ]

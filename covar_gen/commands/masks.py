@@ -11,6 +11,9 @@ from covar_gen.core.plugins import checked
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.store import Run, create_run
 
+SPLITS = {"train", "val", "validation", "test"}
+"""Folders of these names alone are the splits of a data set, not classes."""
+
 
 def segment(
     data: str,
@@ -56,6 +59,7 @@ def segment(
 
 
 def _has_class_folders(folder: Path) -> bool:
-    """True for class folders of image files; data sets of Parquet files have none."""
+    """True for class folders of image files; Parquet files and folders of splits are none."""
     parquet = any(folder.rglob("*.parquet")) or any(folder.rglob("*.arrow"))
-    return not parquet and any(child.is_dir() for child in folder.iterdir())
+    folders = {child.name for child in folder.iterdir() if child.is_dir()}
+    return not parquet and bool(folders) and not folders <= SPLITS

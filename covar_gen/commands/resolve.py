@@ -106,7 +106,7 @@ def _with_options(recipe: Recipe, folder: Path) -> Recipe:
             given["path"] = recipe.classes.path
         plugin = plugins.find(kind, name, base, where)
         full = plugins.with_paths(plugin, given, folder)
-        plugins.make(kind, name, base, full, where)
+        plugins.make(kind, name, base, full, where).check()
         if kind == "sources":
             full.pop("path", None)
         used.setdefault(section, {})[name] = full

@@ -24,7 +24,7 @@ from covar_gen.core.seeds import choose, generator, seed_of
 from covar_gen.core.store import Run
 from covar_gen.stage_manifest import stale_rows
 
-COLUMNS = ["key", "parent", "image", "mask", "sha256", "pixels_sha256", "mask_sha256",
+COLUMNS = ["key", "parent", "source", "image", "mask", "sha256", "pixels_sha256", "mask_sha256",
            "parent_sha256", "status"]  # fmt: skip
 
 
@@ -65,11 +65,12 @@ def verify(run: Run, *, sample: int = 16, tolerance: int = 0, threads: int = 2) 
     _check_files(run, rows, result, threads)
     for key in stale_rows(rows)["key"].to_pylist():
         result.problems.append((key, "its parent is not the image it was made from"))
+    limit = _limit(run, rows)
     made = {step.table for step in steps(run.recipe)} - {"sources", "manifest"}
     for table in IMAGES:
         if table in made:
             try:
-                _check_sample(run, table, sample, tolerance, result)
+                _check_sample(run, table, sample, tolerance, limit, result)
             except (IncompleteInputError, DamagedRunError) as error:
                 result.left_out.append(f"{table}: {error.line()}")
     result.problems.sort()
@@ -112,9 +113,18 @@ def _pixels(data: bytes) -> str | None:
         return None
 
 
-def _check_sample(run: Run, table: str, count: int, tolerance: int, result: Verified) -> None:
+def _limit(run: Run, rows: pa.Table) -> int | None:
+    """Photographs that the manifest was limited to; None if it holds them all."""
+    kept = run.table("sources", ["status"])
+    there = pc.count_distinct(rows["source"]).as_py()
+    return there if there < len(kept) else None
+
+
+def _check_sample(
+    run: Run, table: str, count: int, tolerance: int, limit: int | None, result: Verified
+) -> None:
     stage = stage_of(run, table)
-    plan = make_plan(run, stage.step, stage.outputs)
+    plan = make_plan(run, stage.step, stage.outputs, limit=limit)
     stored = run.table(table, ["key", "image", "status", "reason"])
     rng = generator(seed_of(run.recipe.seed, "verify", table))
     chosen = choose(rng, len(plan.keys), min(count, len(plan.keys)))

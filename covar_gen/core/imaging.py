@@ -31,8 +31,8 @@ MIN_EDGE = 16
 Interpolation = Literal["exact", "resize", "lanczos", "cubic"]
 """exact: pixels are copied (flips, whole-pixel shifts). resize: a rectangle of whole pixels
 enlarged to the canvas, its edge pixels continued beyond it (OpenCV's cubic resize, what a crop
-is). lanczos: antialiased, axis-aligned scaling in double precision (Pillow). cubic: any affine or
-projective transform (OpenCV)."""
+is). lanczos: antialiased, axis-aligned scaling to positions in double precision (Pillow). cubic:
+any affine or projective transform (OpenCV)."""
 
 
 def read_photograph(data: bytes, size: int | Literal["original"]) -> Image | Rejected:
@@ -156,13 +156,6 @@ def is_whole_png(data: bytes) -> bool:
     except (OSError, SyntaxError, ValueError):
         return False
     return True
-
-
-def fix_threads() -> None:
-    """One OpenCV thread per process: the toolkit shares the work over processes instead."""
-    import cv2
-
-    cv2.setNumThreads(1)
 
 
 def pixels_sha256(image: Image) -> str:

@@ -30,6 +30,7 @@ from covar_gen.core.ranks import Ranks
 from covar_gen.core.rows import OK, PARENT_REJECTED, REJECTED, Row
 from covar_gen.core.seeds import seed_of
 from covar_gen.core.stage import Made, Stage, Tally, Work
+from covar_gen.core.threads import fix_threads
 
 log = logging.getLogger("covar_gen")
 
@@ -70,8 +71,8 @@ def run_stage(
     if not blocks:
         return Tally()
     record(stage.run.folder(stage.table), ranks, staging)
-    imaging.fix_threads()
     stage.setup()
+    fix_threads()
     worker = _Worker(stage, plan, staging, threads)
     for done in worker.run(blocks):
         report(done, total)

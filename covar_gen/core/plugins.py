@@ -76,6 +76,13 @@ class Plugin:
         """The file's name, by which recipes call the plugin."""
         return cls.__module__.rpartition(".")[2]
 
+    def check(self) -> None:
+        """Look at the files that the options name, when a run is made.
+
+        Raises:
+            RecipeError: one that is missing or cannot be used.
+        """
+
     def setup(self) -> None:
         """Load what is expensive, once per process, before the first batch."""
 

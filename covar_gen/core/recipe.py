@@ -87,7 +87,12 @@ class Classes(Section):
 
 
 class Masks(Section):
-    """[masks]: what outlines the object."""
+    """[masks]: what outlines the object.
+
+    Attributes:
+        segmenter: the segmenter.
+        options: options of the segmenter.
+    """
 
     segmenter: str
     options: OptionsOf = {}
@@ -113,7 +118,13 @@ class Backgrounds(Section):
 
 
 class Viewpoints(Section):
-    """[viewpoints]: how many of the viewer's poses each image is shown from."""
+    """[viewpoints]: how many of the viewer's poses each image is shown from.
+
+    Attributes:
+        viewer: the viewer.
+        views: poses drawn for each image.
+        options: options of the viewer.
+    """
 
     viewer: str
     views: Positive = 2
@@ -121,7 +132,13 @@ class Viewpoints(Section):
 
 
 class Scale(Section):
-    """[scale]: by which linear factors the object shrinks, and what paints around it."""
+    """[scale]: by which linear factors the object shrinks, and what paints around it.
+
+    Attributes:
+        inpainter: what paints the surroundings.
+        factors: linear; at 8 the parent fills 1/8 of the side.
+        options: options of the inpainter.
+    """
 
     inpainter: str
     factors: list[Annotated[float, Field(gt=1, le=64)]] = Field(
@@ -138,7 +155,13 @@ class Scale(Section):
 
 
 class Geometry(Section):
-    """[geometry]: which variants, and what fills their borders."""
+    """[geometry]: which variants, and what fills their borders.
+
+    Attributes:
+        inpainter: what fills the borders of rotations and translations.
+        variants: their names, listed so that a new plugin file never changes an old recipe.
+        options: options of the variants and of the inpainter.
+    """
 
     inpainter: str
     variants: list[str] = Field(min_length=1)

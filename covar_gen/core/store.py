@@ -196,7 +196,11 @@ def create_run(path: str | Path, recipe: Recipe) -> Run:
         mend = "Choose an empty or new folder with --run"
         what = f"the folder holds other things ({_strangers(root)[0]}, ...) and no run"
         raise RunFolderError(what, where=root, mend=mend)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        mend = "Choose another --run"
+        raise RunFolderError("the folder cannot be made", where=root, mend=mend) from error
     if frozen.exists():
         return _same_run(root, recipe)
     check_storage(root)

@@ -44,5 +44,5 @@ class Segmenter(Plugin, ABC):
     """Outlines the object of each photograph."""
 
     @abstractmethod
-    def segment(self, batch: Sequence[SegmentRequest]) -> list[Segmentation | Rejected]:
+    def segment(self, batch: Sequence[SegmentRequest]) -> Sequence[Segmentation | Rejected]:
         """One answer per request, in their order."""

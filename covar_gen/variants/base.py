@@ -21,6 +21,8 @@ class Varied:
         mask: bool (H, W), True on the object.
         known: bool (H, W), True where the change decides the pixel; the rest is inpainted.
         transform: float64 (3, 3), parent pixels -> this image's pixels; None if there is none.
+        keeps_pixels: True if every known pixel is the parent's, moved by the transform; False
+            for a change of the values themselves, such as a blur.
         factors: manifest columns of this variant: angle_deg, shift_x, shift_y, crop_area.
         params: its own further factors.
     """
@@ -29,6 +31,7 @@ class Varied:
     mask: Mask
     known: Mask
     transform: Matrix | None = None
+    keeps_pixels: bool = True
     factors: dict[str, float] = field(default_factory=dict)
     params: dict[str, Json] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from covar_gen.core.files import Staging
 from covar_gen.core.pipeline import run_stage
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run
+from covar_gen.core.threads import fix_threads
 from covar_gen.stage_geometry import GeometryStage
 
 THREADS = 2
@@ -43,7 +44,7 @@ def stage(run: Run) -> int:
 
 def test_geometry_keeps_up_with_a_bare_loop_that_only_decodes_and_encodes(photographs: Run) -> None:
     rows = photographs.table("backgrounds", ["image", "mask"]).to_pylist()
-    imaging.fix_threads()
+    fix_threads()
     ratios = []
     for _ in range(ROUNDS):
         start = time.perf_counter()

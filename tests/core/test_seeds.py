@@ -35,7 +35,7 @@ def test_a_seed_is_the_hash_that_is_documented() -> None:
     assert seed_of(3, "masks_sources", "disc/p0/original") == wanted
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63 - 1), keys, keys, st.integers(0, 9))
 def test_a_seed_has_63_bits_and_is_always_the_same(
     run: int, table: str, key: str, attempt: int
@@ -63,7 +63,7 @@ def test_each_field_changes_the_seed() -> None:
     assert len({same, *others}) == 5
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.tuples(keys, keys), st.tuples(keys, keys))
 def test_fields_never_run_into_each_other(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert (seed_of(1, *one) == seed_of(1, *other)) == (one == other)
@@ -75,7 +75,7 @@ def test_fields_that_join_to_the_same_text_differ() -> None:
     assert seed_of(1, "a", "k1", 1) != seed_of(1, "a", "k", 11)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**63 - 1),
     st.floats(-1e6, 1e6),
@@ -123,7 +123,7 @@ def test_every_subset_is_chosen_about_equally_often() -> None:
     assert all(320 < count < 480 for count in counts.values())
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 40), st.data())
 def test_a_choice_is_of_different_numbers_in_order(
     seed: int, total: int, data: st.DataObject

@@ -41,7 +41,7 @@ def request(image: Image, seed: int = 5, key: str = "a") -> SegmentRequest:
 
 
 def grabcut(**options: float) -> Segmenter:
-    return make("segmenters", "grabcut", Segmenter, options)  # type: ignore[type-abstract]
+    return make("segmenters", "grabcut", Segmenter, options)
 
 
 def outline(image: Image, **options: float) -> Segmentation:
@@ -166,7 +166,7 @@ def test_the_photograph_is_not_written_to() -> None:
 @pytest.mark.parametrize("size", [(16, 16), (64, 64), (512, 768), (40, 400)])
 def test_a_photograph_of_one_colour_has_no_object(size: tuple[int, int]) -> None:
     image = np.full((*size, 3), (90, 140, 200), np.uint8)
-    assert refusal(image) == Rejected("no_object", {"area_fraction": 0.0})
+    assert refusal(image) == Rejected("no_object", {"hinted": False, "area_fraction": 0.0})
 
 
 def test_one_bad_photograph_does_not_hurt_its_neighbours() -> None:

@@ -1,0 +1,1 @@
+"""Backgrounds for the collage editor: painted by number and noise, or a user's own photographs."""
