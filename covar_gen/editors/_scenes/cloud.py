@@ -18,12 +18,17 @@ def cloud(canvas: Canvas) -> None:
     middle = canvas.draw(0.38, 0.62)
     peak = canvas.draw(0.12, 0.2)
     size = canvas.unit * 512
-    for _ in range(190):
+    for _ in range(130):
         x = canvas.draw(-0.12, 1.12)
         top = peak + 0.34 * min(abs(x - middle) / 0.5, 1.3) ** 1.3 + canvas.draw(-0.02, 0.05)
         y = top + (0.86 - top) * canvas.draw(0, 1) ** 0.8
         radius = (0.035 + 0.1 * (y - top) + canvas.draw(0, 0.06)) * size
         _puff(bulge, x * width, y * height, radius)
+        # Smaller ones on its rim: no outline is a circle.
+        for way in canvas.draws(4, 0, 6.283).tolist():
+            rim_x, rim_y = radius * np.cos(way) * 0.85, radius * np.sin(way) * 0.85
+            part = radius * canvas.draw(0.3, 0.55)
+            _puff(bulge, x * width + float(rim_x), y * height + float(rim_y), part)
     rough = fractal(canvas, (90, 90), 6, 0.62)
     body = bulge / size
     alpha = smoothstep(0.0, 0.055, body + 0.05 * rough - 0.02)

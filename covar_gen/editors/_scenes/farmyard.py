@@ -45,66 +45,49 @@ def farmyard(canvas: Canvas) -> float:
     return horizon
 
 
+def _silo(canvas: Canvas, land: Ground, x: float, z: float) -> None:
+    """A steel cylinder with a dome, shaded in upright strips."""
+    for i in range(14):
+        low, high = -1.1 + 2.2 * i / 14, -1.1 + 2.2 * (i + 1.2) / 14
+        tone = mix(rgb("d6d9d8"), rgb("6f7a80"), abs(i / 13 - 0.3) * 1.3)
+        left, right = (
+            6.6 + 0.95 * np.sqrt(max(1 - (edge / 1.1) ** 2, 0)) for edge in (low, min(high, 1.1))
+        )
+        wall = [(x + low, 0, z), (x + high, 0, z), (x + high, right, z), (x + low, left, z)]
+        canvas.shapes([land.project(np.array(wall))], [tone])
+
+
 def _barn(canvas: Canvas, land: Ground, x: float, z: float) -> None:
+    """A red gable with white trim, a silo beside it."""
+
     def place(points: list[tuple[float, float]]) -> Points:
         return land.project(np.array([(x + a, b, z) for a, b in points]))
 
     red, white = rgb("a3352b"), rgb("efe7da")
-    silo = x + (4.6 if x < 0 else -4.6)
-    for i in range(14):
-        low, high = -1.1 + 2.2 * i / 14, -1.1 + 2.2 * (i + 1.2) / 14
-        tone = mix(rgb("d6d9d8"), rgb("6f7a80"), abs(i / 13 - 0.3) * 1.3)
-        dome = [6.6 + 0.95 * np.sqrt(max(1 - (e / 1.1) ** 2, 0)) for e in (low, min(high, 1.1))]
-        wall = [
-            (silo + low, 0, z),
-            (silo + high, 0, z),
-            (silo + high, dome[1], z),
-            (silo + low, dome[0], z),
-        ]
-        canvas.shapes([land.project(np.array(wall))], [tone])
-    front = [(-3.4, 0), (3.4, 0), (3.4, 3.6), (2.4, 5.4), (0, 6.6), (-2.4, 5.4), (-3.4, 3.6)]
-    canvas.shapes([place(front)], [red])
+    _silo(canvas, land, x + (4.6 if x < 0 else -4.6), z)
+    gable = [(3.4, 3.6), (2.4, 5.4), (0, 6.6), (-2.4, 5.4), (-3.4, 3.6)]
+    canvas.shapes([place([(-3.4, 0), (3.4, 0), *gable])], [red])
     for i in range(24):
         a = -3.4 + 6.8 * i / 24
-        top = np.interp(abs(a + 0.14), [0, 2.4, 3.4], [6.6, 5.4, 3.6])
+        top = float(np.interp(abs(a + 0.14), [0, 2.4, 3.4], [6.6, 5.4, 3.6]))
         shade = canvas.draw(0.8, 1.12) * (1.04 - 0.16 * i / 24)
         board = [(a, 0), (a + 0.25, 0), (a + 0.25, top), (a, top)]
         canvas.shapes([place(board)], [(red[0] * shade, red[1] * shade, red[2] * shade)])
-    roof = [
-        (-3.8, 3.3),
-        (-2.6, 5.5),
-        (0, 6.95),
-        (2.6, 5.5),
-        (3.8, 3.3),
-        (3.5, 3.3),
-        (2.4, 5.3),
-        (0, 6.55),
-        (-2.4, 5.3),
-        (-3.5, 3.3),
-    ]
-    canvas.shapes([place(roof)], [rgb("5b5552")])
-    for a, b, wide, tall, inner in ((0, 0, 1.5, 2.9, "8b2a22"), (0, 4.1, 0.55, 1.1, "3a201a")):
-        frame = [(a - wide, b), (a + wide, b), (a + wide, b + tall), (a - wide, b + tall)]
-        rim = 0.14
-        hole = [
-            (a - wide + rim, b + rim * (b > 0)),
-            (a + wide - rim, b + rim * (b > 0)),
-            (a + wide - rim, b + tall - rim),
-            (a - wide + rim, b + tall - rim),
-        ]
-        canvas.shapes([place(frame), place(hole)], [white, rgb(inner)])
-    for start, end in (((-1.4, 0.1), (1.4, 2.8)), ((1.4, 0.1), (-1.4, 2.8))):
-        beam = [
-            (start[0] - 0.09, start[1]),
-            (start[0] + 0.09, start[1]),
-            (end[0] + 0.09, end[1]),
-            (end[0] - 0.09, end[1]),
-        ]
+    outer = [(-3.8, 3.3), (-2.6, 5.5), (0, 6.95), (2.6, 5.5), (3.8, 3.3)]
+    inner = [(3.5, 3.3), (2.4, 5.3), (0, 6.55), (-2.4, 5.3), (-3.5, 3.3)]
+    canvas.shapes([place(outer + inner)], [rgb("5b5552")])
+    # The door and the hay loft: a white frame each.
+    for low, wide, tall, fill in ((0, 1.5, 2.9, "8b2a22"), (4.1, 0.55, 1.1, "3a201a")):
+        frame = [(-wide, low), (wide, low), (wide, low + tall), (-wide, low + tall)]
+        side, high, foot = wide - 0.14, low + tall - 0.14, low + 0.14 * (low > 0)
+        hole = [(-side, foot), (side, foot), (side, high), (-side, high)]
+        canvas.shapes([place(frame), place(hole)], [white, rgb(fill)])
+    for way in (-1.4, 1.4):
+        beam = [(way - 0.09, 0.1), (way + 0.09, 0.1), (0.09 - way, 2.8), (-0.09 - way, 2.8)]
         canvas.shapes([place(beam)], [white])
-    ground = land.project(
-        np.array([(x - 3.6, 0, z), (x + 3.6, 0, z), (x + 4.2, 0, z - 2.4), (x - 2.6, 0, z - 2.4)])
-    )
-    canvas.shade([ground], (0.2, 0.16, 0.12), 0.35, 2 * canvas.unit)
+    near = z - 2.4
+    shadow = [(x - 3.6, 0, z), (x + 3.6, 0, z), (x + 4.2, 0, near), (x - 2.6, 0, near)]
+    canvas.shade([land.project(np.array(shadow))], (0.2, 0.16, 0.12), 0.35, 2 * canvas.unit)
 
 
 def _fence(canvas: Canvas, land: Ground, side: int) -> None:

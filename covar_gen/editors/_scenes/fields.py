@@ -35,6 +35,17 @@ def grassland(canvas: Canvas) -> float:
     return horizon
 
 
+_GREENS = tuple(
+    (rgb(dark), rgb(lit))
+    for dark, lit in (
+        ("1f4a26", "6fae4a"),
+        ("2c5a2a", "95c45a"),
+        ("24523a", "7fb56a"),
+        ("3a5a20", "b4cc5c"),
+    )
+)
+
+
 def garden(canvas: Canvas) -> float:
     """A lawn with a winding path between beds of flowers, shrubs behind."""
     horizon = canvas.draw(0.3, 0.36)
@@ -47,25 +58,7 @@ def garden(canvas: Canvas) -> float:
         ]
     )
     plants = Foliage(canvas)
-    unit, wide = canvas.unit, canvas.width
-    greens = (
-        ("1f4a26", "6fae4a"),
-        ("2c5a2a", "95c45a"),
-        ("24523a", "7fb56a"),
-        ("3a5a20", "b4cc5c"),
-    )
-    for layer in range(3):
-        for i in range(9):
-            dark, lit = greens[int(canvas.draw(0, 4))]
-            at = (
-                wide * (i + canvas.draw(0, 1)) / 8.5,
-                canvas.height * (horizon - 0.12 + 0.055 * layer),
-            )
-            tall = canvas.draw(46, 84) * unit * (1 - 0.2 * layer)
-            haze = 0.3 - 0.12 * layer
-            tones = (mix(rgb(dark), rgb("cfe6d8"), haze), mix(rgb(lit), rgb("e6f2d8"), haze))
-            plants.crown(at, tall * canvas.draw(0.8, 1.2), tall, tones, 0.7, 0.16)
-    canvas.soften(1.6, slice(0, int(canvas.height * (horizon + 0.06))))
+    _hedges(canvas, plants, horizon)
     land = Ground(canvas, horizon, eye=2.1, far=40)
     bend = canvas.draw(-1, 1)
     path = land.x - bend * np.sin(land.z * 0.33 + 0.4) * 1.2 - 0.05 * bend * land.z
@@ -77,19 +70,41 @@ def garden(canvas: Canvas) -> float:
     bed = smoothstep(1.35, 1.5, edge) * (1 - smoothstep(3.6, 3.9, edge))
     tone = blended(tone, soil, bed)
     land.render(np.zeros_like(land.x), land.hazed(tone, rgb("cfe4c6"), 55))
+    _shrubs(canvas, plants, land)
+    _flower_beds(canvas, land, bend)
+    canvas.glow((0.25, 0.0), 380, rgb("fff5d6"), 0.22)
+    return horizon
+
+
+def _hedges(canvas: Canvas, plants: Foliage, horizon: float) -> None:
+    """Three rows of trees behind the lawn, out of focus."""
+    unit, wide = canvas.unit, canvas.width
+    for layer in range(3):
+        for i in range(9):
+            dark, lit = _GREENS[int(canvas.draw(0, 4))]
+            at = (
+                wide * (i + canvas.draw(0, 1)) / 8.5,
+                canvas.height * (horizon - 0.12 + 0.055 * layer),
+            )
+            tall = canvas.draw(46, 84) * unit * (1 - 0.2 * layer)
+            haze = 0.3 - 0.12 * layer
+            tones = (mix(dark, rgb("cfe6d8"), haze), mix(lit, rgb("e6f2d8"), haze))
+            plants.crown(at, tall * canvas.draw(0.8, 1.2), tall, tones, 0.7, 0.16)
+    canvas.soften(1.6, slice(0, int(canvas.height * (horizon + 0.06))))
+
+
+def _shrubs(canvas: Canvas, plants: Foliage, land: Ground) -> None:
+    """Round bushes on both sides, the far ones first."""
     for i in range(14):
-        dark, lit = greens[int(canvas.draw(0, 4))]
+        dark, lit = _GREENS[int(canvas.draw(0, 4))]
         side = 1 if i % 2 else -1
         x, y, scale = land.spot(side * (5.2 + canvas.draw(0, 2.5) + 0.28 * (14 - i)), 26 - 1.35 * i)
         tall = canvas.draw(0.45, 0.95) * scale
         tones = (
-            mix(rgb(dark), rgb("cfe4c6"), 0.25 - 0.015 * i),
-            mix(rgb(lit), rgb("e6f2d8"), 0.2 - 0.012 * i),
+            mix(dark, rgb("cfe4c6"), 0.25 - 0.015 * i),
+            mix(lit, rgb("e6f2d8"), 0.2 - 0.012 * i),
         )
         plants.crown((x, y - 0.6 * tall), 1.3 * tall, tall, tones, 0.5, 0.14)
-    _flower_beds(canvas, land, bend)
-    canvas.glow((0.25, 0.0), 380, rgb("fff5d6"), 0.22)
-    return horizon
 
 
 def _flower_beds(canvas: Canvas, land: Ground, bend: float) -> None:
