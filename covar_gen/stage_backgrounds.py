@@ -15,7 +15,8 @@ from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.launch import stage_main
 from covar_gen.core.prompts import load_prompt
-from covar_gen.core.recipe import without_paths
+from covar_gen.core.recipe import needed, without_paths
+from covar_gen.core.rows import Row
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
 from covar_gen.editors.base import Edit, Editor, EditRequest
@@ -28,8 +29,7 @@ class BackgroundsStage(Stage):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        section = run.recipe.backgrounds
-        assert section is not None
+        section = needed(run.recipe.backgrounds, "backgrounds")
         self.tool = section.editor
         self.names = {c.folder: c.class_name for c in run.recipe.class_list}
         self.backgrounds = {b.background_id: b.description for b in run.recipe.background_list}
@@ -59,6 +59,10 @@ class BackgroundsStage(Stage):
     def subset(self, key: str) -> str:  # noqa: ARG002 - all alike
         """All of them are bg_varied."""
         return "bg_varied"
+
+    def columns(self, key: str) -> Row:
+        """The background's number."""
+        return {"background_id": int(key.rpartition("/")[2])}
 
     def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
         """Edit a batch."""
@@ -92,7 +96,6 @@ class BackgroundsStage(Stage):
             self.editor.model,
             answer.transform,
             {
-                "background_id": request.background_id,
                 "prompt": request.prompt,
                 "known_pixel_max_diff": answer.known_pixel_max_diff,
             },

@@ -94,7 +94,9 @@ def sample(run: Run, staging: Staging, threads: int = 2) -> Tally:
 
 def _too_few(run: Run, rows: list[Row]) -> PhotographsError | None:
     wanted = run.recipe.classes.per_class
-    mend = "Lower per_class, add photographs, or leave the class out"
+    mend = (
+        "Lower per_class, add photographs, or leave the class out, and use a new folder with --run"
+    )
     for entry in run.recipe.class_list:
         of_class = [row for row in rows if str(row["key"]).split("/", 1)[0] == entry.folder]
         kept = sum(row["status"] == OK for row in of_class)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.launch import stage_main
-from covar_gen.core.recipe import without_paths
+from covar_gen.core.recipe import needed, without_paths
 from covar_gen.core.seeds import generator
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
@@ -31,8 +31,7 @@ class GeometryStage(Stage):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        section = run.recipe.geometry
-        assert section is not None
+        section = needed(run.recipe.geometry, "geometry")
         self.tool = section.inpainter
         self.classes = {c.folder: c.class_name for c in run.recipe.class_list}
         self.backgrounds = {b.background_id: b.description for b in run.recipe.background_list}

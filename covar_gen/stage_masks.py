@@ -18,7 +18,7 @@ from typing import Any
 from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.launch import stage_main
-from covar_gen.core.recipe import without_paths
+from covar_gen.core.recipe import needed, without_paths
 from covar_gen.core.rows import OK, Row, mask_table
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
@@ -34,8 +34,9 @@ class Masks(Stage):
 
     def __init__(self, run: Run, of: str = "sources") -> None:
         super().__init__(run)
-        section = run.recipe.masks
-        assert section is not None
+        section = needed(run.recipe.masks, "masks")
+        if of != "sources":
+            needed(getattr(run.recipe, of), of)
         self.of = of
         self.table = mask_table(of)
         self.tool = section.segmenter

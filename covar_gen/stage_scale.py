@@ -20,7 +20,8 @@ from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Mask, Matrix, Rejected
 from covar_gen.core.imaging import object_box, warp, warp_mask
 from covar_gen.core.launch import stage_main
-from covar_gen.core.recipe import without_paths
+from covar_gen.core.recipe import needed, without_paths
+from covar_gen.core.rows import Row
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
 from covar_gen.inpainters.base import FillRequest, Inpainter
@@ -33,8 +34,7 @@ class ScaleStage(Stage):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        section = run.recipe.scale
-        assert section is not None
+        section = needed(run.recipe.scale, "scale")
         self.tool = section.inpainter
         self.factors = {f"scale_{factor:g}": factor for factor in section.factors}
         self.names = {c.folder: c.class_name for c in run.recipe.class_list}
@@ -63,6 +63,10 @@ class ScaleStage(Stage):
         """All of them are scale."""
         return "scale"
 
+    def columns(self, key: str) -> Row:
+        """The factor."""
+        return {"scale_factor": self.factors[key.rpartition("/")[2]]}
+
     def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
         """Shrink each parent, outpaint the batch."""
         requests, masks, transforms = [], [], []
@@ -88,7 +92,6 @@ class ScaleStage(Stage):
                 self.inpainter.model,
                 transform,
                 {
-                    "scale_factor": self.factors[work.name],
                     "prompt": request.prompt,
                     "known_pixel_max_diff": answer.known_pixel_max_diff,
                 },

@@ -17,7 +17,8 @@ from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.launch import stage_main
-from covar_gen.core.recipe import without_paths
+from covar_gen.core.recipe import needed, without_paths
+from covar_gen.core.rows import Row
 from covar_gen.core.seeds import choose, generator, seed_of
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
@@ -31,8 +32,7 @@ class ViewpointsStage(Stage):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        section = run.recipe.viewpoints
-        assert section is not None
+        section = needed(run.recipe.viewpoints, "viewpoints")
         self.tool = section.viewer
         self.count = section.views
         options = section.options.get(section.viewer)
@@ -64,6 +64,11 @@ class ViewpointsStage(Stage):
         """All of them are viewpoint."""
         return "viewpoint"
 
+    def columns(self, key: str) -> Row:
+        """The pose."""
+        pose = self.viewer.poses[_pose(key)]
+        return {"azimuth_deg": pose.azimuth_deg, "elevation_deg": pose.elevation_deg}
+
     def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
         """One request per parent: a viewer makes all its poses of an image at once."""
         siblings: dict[str, list[Work]] = {}
@@ -74,7 +79,7 @@ class ViewpointsStage(Stage):
                 key=key,
                 image=works[0].image,
                 mask=works[0].known_mask,
-                wanted=tuple(_pose(work) for work in works),
+                wanted=tuple(_pose(work.key) for work in works),
                 seed=seed_of(self.run.recipe.seed, self.table, key),
             )
             for key, works in siblings.items()
@@ -82,27 +87,25 @@ class ViewpointsStage(Stage):
         found: dict[str, Made | Rejected] = {}
         for works, views in zip(siblings.values(), self.viewer.views(requests), strict=True):
             for work, view in zip(works, views, strict=True):
-                found[work.key] = self._made(_pose(work), view)
+                found[work.key] = self._made(view)
         return [found[work.key] for work in batch]
 
-    def _made(self, number: int, view: View | Rejected) -> Made | Rejected:
+    def _made(self, view: View | Rejected) -> Made | Rejected:
         if isinstance(view, Rejected):
             return view
-        pose = self.viewer.poses[number]
-        columns = {"azimuth_deg": pose.azimuth_deg, "elevation_deg": pose.elevation_deg}
         return Made(
             view.image,
             view.mask,
             self.tool,
             self.viewer.model,
             view.transform,
-            {**columns, "known_pixel_max_diff": view.known_pixel_max_diff},
+            {"known_pixel_max_diff": view.known_pixel_max_diff},
             view.params,
         )
 
 
-def _pose(work: Work) -> int:
-    return int(work.name.rpartition("_")[2])
+def _pose(key: str) -> int:
+    return int(key.rpartition("_")[2])
 
 
 def main() -> int:

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside the pages that it writes, no package
 """Write docs/reference/ from the code, or check that it is current.
 
 Run:    python docs/generate.py            (what `make docs` does)

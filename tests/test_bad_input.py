@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from covar_gen.core.store import open_run
+
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 
 CLASSES_ONLY = """
@@ -84,9 +86,8 @@ def test_two_class_folders_that_differ_in_case_only_are_two_classes(
     if len(list(photographs.iterdir())) < 2:
         pytest.skip("this file system takes both names for one")
     covar("init", short(tmp_path), "--run", "run")
-    frozen = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
-    folders = [line.lower() for line in frozen.splitlines() if line.startswith("folder = ")]
-    assert len(set(folders)) == 2
+    folders = [str(c.folder) for c in open_run(tmp_path / "run").recipe.class_list]
+    assert len({folder.casefold() for folder in folders}) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from covar_gen.core import plugins
-from covar_gen.core.errors import PluginError
 from covar_gen.core.shipped import shipped
 
 RECIPES = "recipes"
@@ -22,7 +21,7 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     """
     known = [*plugins.KINDS, RECIPES]
     if kind is not None and kind not in known:
-        raise PluginError(f"no kind {kind!r}", mend=f"Known: {', '.join(known)}")
+        raise plugins.unknown("kind", kind, known, "")
     kinds = [kind] if kind is not None else known
     found: dict[str, list[tuple[str, str]]] = {}
     for each in kinds:

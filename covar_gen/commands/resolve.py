@@ -165,9 +165,10 @@ def _classes(recipe: Recipe, labels: list[str], root: Path) -> list[Class]:
     else:
         listed = [_class_of(number, label) for number, label in enumerate(labels, start=1)]
     matched = [entry.model_copy(update={"label": _label(entry, labels)}) for entry in listed]
-    twice = colliding([str(entry.label) for entry in matched])
+    meant = [str(entry.label) for entry in matched]
+    twice = sorted(label for label in set(meant) if meant.count(label) > 1)
     if twice:
-        what = f"two classes mean the source's {min(twice)!r}"
+        what = f"two classes mean the source's {twice[0]!r}"
         raise RecipeError(what, where="classes.classes", mend="Keep one of them")
     folders = [entry.wnid or safe(str(entry.label), "class") for entry in matched]
     same = colliding(folders)

@@ -104,6 +104,9 @@ _STORAGE = {
     errno.EPERM: ("operation not permitted", "Choose a folder on a local disk or NFS with --run"),
     errno.EIO: ("the disk reports an error", "Check the disk, then type the same command again"),
     errno.ENAMETOOLONG: ("the path is too long", "Choose a shorter folder with --run"),
+    errno.EFBIG: ("the file is too large for this file system", "Choose another disk with --run"),
+    errno.ENOTDIR: ("a part of the path is a file", "Choose another folder with --run"),
+    errno.ESTALE: ("the network file system lost the file", "Type the same command again"),
     errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n 4096), then try again"),
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -183,6 +184,11 @@ def check_storage(root: Path) -> None:
         second.unlink(missing_ok=True)
 
 
+def _unescaped(field: str) -> str:
+    """A field of /proc/mounts: blanks and the like stand there as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
+
+
 def _file_system(root: Path) -> str:
     """Kind and device of the mount that holds a folder, as the kernel names them; may be ''."""
     mounts = Path("/proc/mounts")
@@ -190,7 +196,7 @@ def _file_system(root: Path) -> str:
     if mounts.exists():
         place = str(root.resolve())
         for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-            device, point, name = line.split(" ")[:3]
+            device, point, name = (_unescaped(part) for part in line.split(" ")[:3])
             inside = place == point or place.startswith(point.rstrip("/") + "/")
             if inside and len(point) >= len(best):
                 best, kind = point, f"{name} {device}"

@@ -8,19 +8,23 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+import zlib
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from covar_gen.core.arrays import Image, Mask, Matrix, Rejected
+from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PNG_LEVEL = 1
 """zlib level of every stored PNG: the masters are for exactness; export compresses harder."""
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_FRAME = 12  # length, kind and checksum of a chunk: bytes
 
 MAX_PIXELS = 100_000_000
 """Photographs above this many pixels are rejected before they are decoded."""
@@ -56,25 +60,40 @@ def read_photograph(data: bytes, size: int | Literal["original"]) -> Image | Rej
             opened = Pillow.open(io.BytesIO(data))
         except Pillow.DecompressionBombError:
             return Rejected("too_large")
-        except (OSError, ValueError, SyntaxError):
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a decoder stumbles over, the file is at fault
             return Rejected("not_an_image")
-        width, height = opened.size
-        if width * height > MAX_PIXELS:
-            return Rejected("too_large", {"width": width, "height": height})
-        if min(width, height) < MIN_EDGE:
-            return Rejected("too_small", {"width": width, "height": height})
+        refused = _refused(*opened.size, size)
+        if refused is not None:
+            return refused
         try:
-            upright = ImageOps.exif_transpose(opened)
-            picture = _rgb(upright)
-        except (OSError, ValueError, SyntaxError, IndexError, EOFError):
+            picture = _rgb(ImageOps.exif_transpose(opened))
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the same
             return Rejected("truncated")
     return np.asarray(picture) if size == "original" else shortest_edge(picture, size)
+
+
+def _refused(width: int, height: int, size: int | Literal["original"]) -> Rejected | None:
+    """Why a photograph of these dimensions cannot be used, before it is decoded."""
+    edges: dict[str, Json] = {"width": width, "height": height}
+    if min(width, height) < MIN_EDGE and max(width, height) <= MAX_PIXELS:
+        return Rejected("too_small", edges)
+    factor = 1.0 if size == "original" else max(1.0, size / min(width, height))
+    if width * height * factor**2 > MAX_PIXELS:
+        return Rejected("too_large", edges)
+    return None
 
 
 def _rgb(picture: Pillow.Image) -> Pillow.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         levels = np.asarray(picture).astype(np.float64)
-        top = 65535.0 if levels.max(initial=0) > 255 else 255.0  # noqa: PLR2004
+        most = levels.max(initial=0)
+        # 16-bit files say so; for wider integers and floats the values have to.
+        ranges = (65535.0,) if picture.mode.startswith("I;16") else (1.0, 255.0, 65535.0)
+        top = next((top for top in ranges[picture.mode == "I" :] if most <= top), max(most, 1.0))
         grey = np.clip(np.rint(levels * (255.0 / top)), 0, 255).astype(np.uint8)
         return Pillow.fromarray(grey).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
@@ -147,15 +166,20 @@ def decode_mask(data: bytes) -> Mask:
 
 
 def is_whole_png(data: bytes) -> bool:
-    """True if every chunk of a PNG is there and matches its checksum."""
-    try:
-        with Pillow.open(io.BytesIO(data)) as picture:
-            picture.verify()
-        with Pillow.open(io.BytesIO(data)) as picture:
-            picture.load()
-    except (OSError, SyntaxError, ValueError):
+    """True if a PNG has every chunk up to its end, each with its checksum, and nothing more."""
+    place = len(_PNG_SIGNATURE)
+    if data[:place] != _PNG_SIGNATURE:
         return False
-    return True
+    while len(data) - place >= _PNG_FRAME:
+        length = int.from_bytes(data[place : place + 4], "big")
+        kind_and_body = data[place + 4 : place + 8 + length]
+        checksum = data[place + 8 + length : place + _PNG_FRAME + length]
+        if int.from_bytes(checksum, "big") != zlib.crc32(kind_and_body):
+            return False
+        place += _PNG_FRAME + length
+        if kind_and_body[:4] == b"IEND":
+            return place == len(data)
+    return False
 
 
 def pixels_sha256(image: Image) -> str:

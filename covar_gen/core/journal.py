@@ -47,7 +47,19 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("ab", buffering=0)
             frame = _MAGIC + frame
-        self._stream.write(frame)
+        self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        """All of a frame or nothing of it: what follows a torn frame could not be read."""
+        assert self._stream is not None
+        before = self._stream.tell()
+        written = 0
+        try:
+            while written < len(frame):
+                written += self._stream.write(frame[written:]) or 0
+        except OSError:
+            self._stream.truncate(before)
+            raise
 
     def close(self) -> None:
         """Turn the journal into a Parquet part."""
@@ -116,11 +128,13 @@ def _frames(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         yield from pq.read_table(path.with_suffix(".parquet")).cast(schema).to_batches()
         return
     with stream:
+        end = os.fstat(stream.fileno()).st_size
         if stream.read(len(_MAGIC)) != _MAGIC:
             return
         while len(header := stream.read(_HEADER.size)) == _HEADER.size:
             length, checksum = _HEADER.unpack(header)
-            payload = stream.read(length)
+            # A damaged length must not be believed: it may ask for more memory than there is.
+            payload = stream.read(min(length, end - stream.tell()))
             if len(payload) != length or _checksum(payload) != checksum:
                 return
             yield pa.ipc.read_record_batch(pa.py_buffer(payload), schema)

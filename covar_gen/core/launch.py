@@ -7,6 +7,7 @@ line with exit code 2.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -67,13 +68,23 @@ def main_of(
     )
     parser.add_argument("--run", required=True, type=Path, help="the run folder")
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N photographs, evenly over classes"
+        "--limit",
+        type=_count,
+        metavar="N",
+        help="only the first N photographs, evenly over classes",
     )
     add_arguments(parser)
     arguments = parser.parse_args()
     if os.environ.get(LEASH):
         _end_with_stdin()
     return guarded(lambda: _in_run(arguments, work), arguments.run)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def guarded(work: Callable[[], object], where: Path | str) -> int:
@@ -130,15 +141,25 @@ def run_here(stage: Stage, staging: Staging, *, limit: int | None = None) -> Tal
     return tally
 
 
+class _LogFile(logging.FileHandler):
+    """A log whose own failure stops nothing: a full disk is met again where it matters."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
+        """Say nothing of a line that could not be written."""
+
+    def close(self) -> None:
+        """Close, whatever the disk says of the last lines."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class logging_to:  # noqa: N801 - reads as a function: with logging_to(...)
     """Send the log of a table's making to logs/<table>-<rank>.log while it lasts."""
 
     def __init__(self, run: Run, table: str, ranks: Ranks) -> None:
         folder = run.root / "logs"
         folder.mkdir(exist_ok=True)
-        self.handler = logging.FileHandler(
-            folder / f"{table}-{ranks.rank}.log", encoding="utf-8", delay=True
-        )
+        self.handler = _LogFile(folder / f"{table}-{ranks.rank}.log", encoding="utf-8", delay=True)
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def __enter__(self) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from covar_gen.core import imaging
 from covar_gen.core.arrays import Image, Mask, Rejected, check_image, check_mask
 from covar_gen.core.environment import record
-from covar_gen.core.errors import CovarError, DamagedRunError
+from covar_gen.core.errors import CovarError
 from covar_gen.core.files import Staging, sync
 from covar_gen.core.journal import Journal
 from covar_gen.core.masters import params_json, save_image, save_mask
@@ -145,17 +145,10 @@ class _Loader:
 
     def _decode(self, parent: dict[str, Any]) -> tuple[Image, Mask | None]:
         run = self.stage.run
-        path = parent["image"]
-        try:
-            image = imaging.decode_png(run.read(path))
-            if not self.stage.reads_masks:
-                return image, None
-            path = parent["mask"]
-            return image, imaging.decode_mask(run.read(path))
-        except ValueError as error:
-            mend = f"Type: covar-gen verify {run.root}"
-            where = run.root / path
-            raise DamagedRunError("the file is damaged", where=where, mend=mend) from error
+        image = imaging.decode_png(run.read(parent["image"], parent["sha256"]))
+        if not self.stage.reads_masks:
+            return image, None
+        return image, imaging.decode_mask(run.read(parent["mask"], parent["mask_sha256"]))
 
 
 def which(stage: Stage, key: str, parent: dict[str, Any]) -> Row:
@@ -169,6 +162,7 @@ def which(stage: Stage, key: str, parent: dict[str, Any]) -> Row:
         "source": parent["source"],
         "background_id": parent["background_id"],
         "parent_sha256": parent["sha256"],
+        **stage.columns(key),
     }
 
 

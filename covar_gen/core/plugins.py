@@ -105,7 +105,7 @@ def names(kind: str) -> list[str]:
         PluginError: no such kind.
     """
     if kind not in KINDS:
-        raise _unknown("kind of plugin", kind, list(KINDS), "")
+        raise unknown("kind of plugin", kind, list(KINDS), "")
     files = _folder(kind).glob("*.py")
     return sorted(f.stem for f in files if f.stem != "base" and not f.stem.startswith("_"))
 
@@ -130,7 +130,7 @@ def find(kind: str, name: str, base: type[P], where: str = "") -> type[P]:
             exactly one plugin.
     """
     if name not in names(kind):
-        raise _unknown(KINDS[kind], name, names(kind), where)
+        raise unknown(KINDS[kind], name, names(kind), where)
     module = importlib.import_module(f"{PACKAGE}.{kind}.{name}")
     found = [
         item
@@ -181,7 +181,14 @@ def _marks(annotation: Any, field: Any) -> list[Any]:
 
 def missing_modules(plugin: type[Plugin]) -> list[str]:
     """Modules that the plugin requires and that cannot be imported here."""
-    return [module for module in plugin.requires if importlib.util.find_spec(module) is None]
+    return [module for module in plugin.requires if not _found(module)]
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -196,37 +203,74 @@ def checked(model: type[M], values: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = [str(part) for part in first["loc"]]
-        key = ".".join([where, *path] if where else path)
-        if first["type"] == "extra_forbidden":
-            known = _fields(model, path[:-1])
-            raise _unknown("key", path[-1], known, key.rpartition(".")[0], RecipeError) from None
-        message = str(first["msg"]).removeprefix("Value error, ")
-        what = message[:1].lower() + message[1:]
-        if first["type"] != "missing":
-            what = f"{what} (got {first['input']!r})"
-        raise RecipeError(what, where=key, mend="Correct it in the recipe") from None
+        raise _first_error(error, model, where) from None
 
 
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        for choice in (inner, *getattr(inner, "__args__", ())):
-            if inspect.isclass(choice) and issubclass(choice, BaseModel):
-                model = choice
-                break
-    return sorted(model.model_fields)
+def _first_error(error: ValidationError, model: type[BaseModel], where: str) -> RecipeError:
+    """What is wrong, in one line; of the errors of a union, the one that went furthest."""
+    # A misspelt key also leaves the right one missing: the misspelling is what to say.
+    first = max(
+        error.errors(include_url=False),
+        key=lambda found: (len(found["loc"]), found["type"] != "missing"),
+    )
+    path, inner = _path(model, first["loc"])
+    key = ".".join([where, *path] if where else path)
+    if first["type"] == "extra_forbidden":
+        known = sorted(inner.model_fields)
+        found = unknown("key", path[-1], known, key.rpartition(".")[0], RecipeError)
+        assert isinstance(found, RecipeError)
+        return found
+    message = str(first["msg"]).removeprefix("Value error, ")
+    what = message[:1].lower() + message[1:]
+    if first["type"] != "missing":
+        what = f"{what} (got {first['input']!r})"
+    return RecipeError(what, where=key, mend="Correct it in the recipe")
 
 
-def _unknown(
+def _path(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[str], type[BaseModel]]:
+    """A pydantic location as keys and numbers of entries, and the model that holds the last.
+
+    Locations also name the branch of a union that was tried; users never wrote that.
+    """
+    path: list[str] = []
+    annotation: Any = model
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if isinstance(part, int):
+            path.append(str(part + 1))
+        elif field is not None or not _is_branch(part, annotation):
+            path.append(part)
+        annotation = field.annotation if field is not None else annotation
+        if field is not None or isinstance(part, int):
+            model = _model_in(annotation) or model
+    return path, model
+
+
+def _is_branch(part: str, annotation: Any) -> bool:
+    """True for the name that pydantic gives to a branch of a union."""
+    branches = getattr(annotation, "__args__", ())
+    named = part in {getattr(branch, "__name__", "") for branch in branches}
+    return named or "[" in part or part.startswith("constrained-")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `Model`, `list[Model]`, `str | list[Model] | None` and the like."""
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model is not None), None)
+
+
+def unknown(
     word: str,
     name: str,
     known: Sequence[str],
     where: str,
     kind: type[PluginError | RecipeError] = PluginError,
 ) -> PluginError | RecipeError:
+    """The error that answers an unknown name with the nearest and the known ones."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     choice = ", ".join(known) or "none"

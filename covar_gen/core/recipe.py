@@ -238,6 +238,7 @@ def without_paths(values: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+S = TypeVar("S", bound=Section)
 T = TypeVar("T", Class, Background)
 
 
@@ -327,7 +328,7 @@ def read_list(path: Path, model: type[T], number: str) -> list[T]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         mend = "Check the path; it is relative to the recipe"
         raise RecipeError("the list cannot be read", where=path, mend=mend) from error
     found = []
@@ -355,4 +356,20 @@ def _numbered_once(numbers: list[int], where: str) -> None:
 
 def recipe_toml(recipe: Recipe) -> bytes:
     """A recipe as TOML, nulls left out."""
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)).encode()
+    try:
+        return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)).encode()
+    except UnicodeEncodeError as error:
+        what = f"{error.object[:200]!r} is not UTF-8 and cannot be kept in a recipe"
+        raise RecipeError(what, mend="Rename the file or folder") from error
+
+
+def needed(section: S | None, name: str) -> S:
+    """A section that a stage cannot do without.
+
+    Raises:
+        RecipeError: the recipe has not got it.
+    """
+    if section is None:
+        what = f"the recipe has no [{name}] section"
+        raise RecipeError(what, where=name, mend="Make a new run of a recipe that has one")
+    return section

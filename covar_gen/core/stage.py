@@ -105,6 +105,10 @@ class Stage(ABC):
     def subset(self, key: str) -> str:
         """Subset of an output."""
 
+    def columns(self, key: str) -> Row:  # noqa: ARG002 - for stages whose keys say more
+        """Columns that the key alone decides: rejected rows have them too."""
+        return {}
+
     @abstractmethod
     def make(self, batch: Sequence[Work]) -> Sequence[Made | Rejected]:
         """One answer per row, in their order, independent of the rows beside it."""

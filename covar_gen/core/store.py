@@ -10,6 +10,7 @@ RUN/
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,12 @@ class Run:
             mend = f"Known: {', '.join(TABLES[name].names)}"
             what = f"table {name} has no column {min(unknown)!r}"
             raise RunFolderError(what, where=self.root, mend=mend)
-        return read_table(self.folder(name), name, columns)
+        try:
+            return read_table(self.folder(name), name, columns)
+        except pa.ArrowException as error:
+            where = self.folder(name)
+            mend = f"Make it again: {self.discard(name)}"
+            raise DamagedRunError("a part is damaged", where=where, mend=mend) from error
 
     def manifest(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The manifest, one row per image.
@@ -78,7 +84,11 @@ class Run:
         if not path.is_file():
             mend = f"Type: covar-gen run {self.root / RECIPE} --run {self.root}"
             raise IncompleteInputError("there is no manifest yet", where=path, mend=mend)
-        return pq.read_table(path, columns=list(columns) if columns is not None else None)
+        try:
+            return pq.read_table(path, columns=list(columns) if columns is not None else None)
+        except pa.ArrowException as error:
+            mend = f"Type: covar-gen run {self.root / RECIPE} --run {self.root}"
+            raise DamagedRunError("the file is damaged", where=path, mend=mend) from error
 
     def dataset(self, *, rejected: bool = False) -> datasets.Dataset:
         """The benchmark as a `datasets.Dataset`: the manifest with images and masks decoded.
@@ -113,17 +123,25 @@ class Run:
         """Path of the mask of an image of `table` inside the run."""
         return f"masks/{table}/{key}.png"
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, sha256: str | None = None) -> bytes:
         """A file of the run.
 
+        Args:
+            path: inside the run.
+            sha256: what its row says; None to take it as it is.
+
         Raises:
-            DamagedRunError: it is gone.
+            DamagedRunError: it is gone, or is not what its row says.
         """
+        mend = f"Type: covar-gen verify {self.root}"
         try:
-            return (self.root / path).read_bytes()
+            data = (self.root / path).read_bytes()
         except FileNotFoundError as error:
-            mend = f"Type: covar-gen verify {self.root}"
             raise DamagedRunError("the file is gone", where=self.root / path, mend=mend) from error
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            what = "the file is not the one that its row names"
+            raise DamagedRunError(what, where=self.root / path, mend=mend)
+        return data
 
     def claim(self, table: str, identity: dict[str, Json], staging: Staging) -> None:
         """Note what a table is made with, or check that it is the same as before.
@@ -198,7 +216,7 @@ def create_run(path: str | Path, recipe: Recipe) -> Run:
         raise RunFolderError(what, where=root, mend=mend)
     try:
         root.mkdir(parents=True, exist_ok=True)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         mend = "Choose another --run"
         raise RunFolderError("the folder cannot be made", where=root, mend=mend) from error
     if frozen.exists():

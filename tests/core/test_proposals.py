@@ -373,7 +373,7 @@ def test_of_two_writers_the_first_ones_answer_stays(
 
 def test_a_place_that_cannot_hold_the_answer_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ProposalError, match=r"b\.json: .*cannot be kept.*--run"):
+    with pytest.raises(CovarError, match=r"b\.json: .*--run"):
         propose_backgrounds(proposal(server), tmp_path / "file" / "b.json")
 
 

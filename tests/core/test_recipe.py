@@ -73,7 +73,7 @@ def test_an_unknown_key_is_answered_with_the_known_ones(
     [
         ({"classes__classes": [{"class_id": 1, "class_name": "a", "wnidd": "n"}]}, "wnid"),
         (
-            {"backgrounds__backgrounds": [{"background_id": 1, "descripton": "a"}]},
+            {"backgrounds__backgrounds": [{"background_id": 1, "description": "a", "x": "y"}]},
             "description",
         ),
     ],
@@ -226,6 +226,11 @@ def test_a_path_that_is_there_is_made_absolute_and_is_not_hashed(tmp_path: Path)
         assert recipe.classes.path == str(folder / "photographs")
         digests.add(recipe.digest())
     assert len(digests) == 1
+
+
+def test_where_the_photographs_lie_is_not_hashed_even_if_it_is_no_folder(tmp_path: Path) -> None:
+    one, other = (read(tmp_path, MINIMAL, classes__path=path) for path in ("here", "owner/data"))
+    assert one.digest() == other.digest()
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,16 @@ def test_a_mask_shrunk_a_lot_neither_flickers_nor_vanishes() -> None:
         assert (found & wanted).sum() / (found | wanted).sum() > 0.85
 
 
+def test_a_gap_as_wide_as_a_pixels_footprint_stays_a_gap() -> None:
+    # Parent columns 4k .. 4k + 3 become column k.
+    mask = np.ones((64, 64), np.bool_)
+    mask[:, 40:44] = False
+    found = warp_mask(mask, matrix(0.25, 0, -0.375, 0, 0.25, -0.375), (16, 16))
+    wanted = np.ones((16, 16), np.bool_)
+    wanted[:, 10] = False
+    assert np.array_equal(found, wanted)
+
+
 def test_under_a_projective_transform_a_mask_follows_its_corners() -> None:
     mask = np.zeros((120, 120), np.bool_)
     mask[30:90, 30:90] = True

@@ -60,7 +60,7 @@ def test_the_variant_of_the_page_is_made_by_adding_its_file(package: Path, recip
     for row in blurred:
         parent = by_key[row["parent"]]
         assert row["tool"] == "blur"
-        assert row["transform"] is None
+        assert row["transform"] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
         assert row["known_pixel_max_diff"] is None
         assert row["mask_sha256"] == parent["mask_sha256"]
         # most = 0.05 of the shorter edge, and at least a tenth of it.
