@@ -121,6 +121,27 @@ def test_one_stage_alone_can_be_asked_for(covar: Covar, recipe: Path, tmp_path: 
     assert "no stage 'nothing'" in said
 
 
+def test_the_users_own_background_photographs_win_over_painted_scenes(
+    covar: Covar, recipe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    plain = np.full((60, 80, 3), (10, 200, 30), np.uint8)
+    (tmp_path / "mine" / "16.png").write_bytes(imaging.encode_png(plain))
+    mine = "backgrounds.options.collage.photographs=mine"
+    covar("run", recipe, "--run", "run", "--set", mine, "--stage", "classes")
+    frozen = open_run(tmp_path / "run").recipe
+    assert str(tmp_path) not in str(frozen.hashed())
+    for stage in ("masks_sources", "backgrounds"):
+        covar("run", recipe, "--run", "run", "--set", mine, "--stage", stage)
+    rows = open_run(tmp_path / "run").table("backgrounds").to_pylist()
+    for row in rows:
+        image = imaging.decode_png((tmp_path / "run" / row["image"]).read_bytes())
+        assert ("photograph" in row["params"]) == (row["background_id"] == 16)
+        assert [10, 200, 30] in image[0].tolist() or row["background_id"] != 16
+    said = covar("init", recipe, "--run", "x", "--set", f"{mine}2", code=2).stderr
+    assert "mine2" in said
+
+
 def test_verify_finds_what_was_changed(steps: Steps, covar: Covar) -> None:
     run = steps("run")
     image, mask = (run.root / run.manifest()[c][20].as_py() for c in ("image", "mask"))

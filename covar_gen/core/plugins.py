@@ -170,7 +170,7 @@ def with_paths(plugin: type[Plugin], options: Mapping[str, Any], folder: Path) -
     for name, field in plugin.Options.model_fields.items():
         marked = any(isinstance(mark, _PathMark) for mark in _marks(field.annotation, field))
         if marked and isinstance(found.get(name), str):
-            found[name] = str((folder / found[name]).resolve())
+            found[name] = str((folder / Path(found[name]).expanduser()).resolve())
     return found
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
-from covar_gen.core.plugins import PluginOptions
+from covar_gen.core.plugins import PluginOptions, RecipePath
 from covar_gen.editors._scenes.matching import scene_for
 from covar_gen.editors._scenes.painted import Scene, paint
 from covar_gen.editors._scenes.photographs import BackgroundPhotographs
@@ -38,21 +38,24 @@ class Collage(Editor):
         """How scenes are chosen and objects laid over them.
 
         Attributes:
-            photographs: a folder of background photographs, matched to backgrounds by number
-                (`07.jpg`, `7.png`) or description (`swampy area.jpg`), or in sub-folders so named,
-                of which each item draws one. Backgrounds that it lacks are painted.
+            photographs: a folder of background photographs, relative to the recipe, matched to
+                backgrounds by number (`07.jpg`, `7.png`) or description (`swampy area.jpg`), or in
+                sub-folders so named, of which each item draws one. Backgrounds that it lacks are
+                painted.
             feather: width of the object's soft edge, in pixels; it lies outside the mask.
             shadow: strength of the shadow where the object touches the ground; 0 = none, 1 = as
                 the scene's light asks.
         """
 
-        photographs: str | None = None
+        photographs: RecipePath | None = None
         feather: float = Field(default=2.5, ge=0, le=20)
         shadow: float = Field(default=1.0, ge=0, le=1.5)
 
     options: Options
 
-    def setup(self) -> None:
+    knows_masks = True
+
+    def check(self) -> None:
         """List and hash the folder of photographs.
 
         Raises:

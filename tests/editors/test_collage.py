@@ -190,7 +190,7 @@ def test_the_identity_holds_the_folder_s_content_and_not_its_path(tmp_path: Path
 def test_a_missing_folder_is_refused_before_the_first_batch(tmp_path: Path) -> None:
     collage = Collage(Collage.Options(photographs=str(tmp_path / "none")))
     with pytest.raises(RecipeError, match=r"options\.collage\.photographs"):
-        collage.setup()
+        collage.check()
 
 
 def test_the_soft_edge_lies_outside_the_mask_and_falls_within_its_width() -> None:

@@ -483,8 +483,11 @@ def test_the_hub_is_read_at_the_commit_that_is_the_digest(hub: Hub, tmp_path: Pa
     assert streamed == [["hen", "zebra"], [*hens, ["zebra", "photo 0", sizes[0]]], COMMIT]
     hens[0][1] = "00000001"
     assert copied == [["hen", "zebra"], [*hens, ["zebra", "photo 0", sizes[0]]], COMMIT]
-    assert gone == "me/photos: the data set has no such revision. Check revision in the recipe"
-    assert secret.startswith("me/secret: no such file or folder here, and the Hub refuses it (")
+    assert gone.startswith("PhotographsError: me/photos: the data set has no such revision.")
+    assert gone.endswith("Check revision in the recipe")
+    assert secret.startswith(
+        "PhotographsError: me/secret: no such file or folder here, and the Hub refuses it ("
+    )
     assert "hf auth login" in secret
     assert f"/resolve/{COMMIT}/train-00000-of-00001.parquet" in " ".join(hub.asked)
     assert "/main" not in " ".join(hub.asked)
@@ -505,6 +508,8 @@ def test_the_hub_is_read_at_the_commit_that_is_the_digest(hub: Hub, tmp_path: Pa
 
 def test_without_a_network_the_answer_comes_at_once_and_says_what_to_do(tmp_path: Path) -> None:
     (said,) = asked("http://127.0.0.1:9", tmp_path, {"path": "me/photos"})
-    assert said.startswith("me/photos: no such file or folder here, and the Hub cannot be reached")
+    assert said.startswith(
+        "PhotographsError: me/photos: no such file or folder here, and the Hub cannot be reached"
+    )
     assert "hf auth login" in said
     assert "local data" in said
