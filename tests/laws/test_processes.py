@@ -18,6 +18,7 @@ import pytest
 from covar_gen.commands.stages import stage_of
 from covar_gen.core import flow
 from covar_gen.core.files import Staging
+from covar_gen.core.launch import LEASH
 from covar_gen.core.pipeline import run_stage
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run
@@ -121,20 +122,44 @@ def test_an_orphan_and_its_successor_leave_each_row_once(steps: Steps, content: 
     assert content(two.root) == content(one.root)
 
 
-def test_stopping_covar_gen_run_stops_its_processes(steps: Steps, recipe: Path) -> None:
+ASLEEP = """
+import sys, time
+from covar_gen.core.launch import main_of
+sys.exit(main_of("asleep", lambda run, given, staging: (print("here", flush=True), time.sleep(60))))
+"""
+
+
+def test_a_process_on_a_leash_ends_when_the_one_that_started_it_does(steps: Steps) -> None:
     run = steps("run", only=["sources"])
-    command = [sys.executable, "-m", "covar_gen.cli", "run", str(recipe), "--run", str(run.root)]
-    started = subprocess.Popen([*command, "--processes", "2"], stderr=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL)  # fmt: skip
+    asleep = subprocess.Popen(
+        [sys.executable, "-c", ASLEEP, "--run", str(run.root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, LEASH: "1"},
+    )  # fmt: skip
+    assert asleep.stdout is not None
+    assert asleep.stdin is not None
+    assert asleep.stdout.readline() == b"here\n"
+    assert asleep.poll() is None
+    asleep.stdin.close()
+    assert asleep.wait(timeout=20) == 143
+    asleep.stdout.close()
+
+
+def test_stopping_covar_gen_run_stops_its_processes(steps: Steps, recipe: Path) -> None:
     import psutil
 
+    run = steps("run", only=["sources"])
+    command = [sys.executable, "-m", "covar_gen.cli", "run", str(recipe), "--run", str(run.root)]
+    quiet = subprocess.DEVNULL
+    started = subprocess.Popen([*command, "--processes", "2"], stderr=quiet, stdout=quiet)
     children: list[psutil.Process] = []
     deadline = time.monotonic() + 30
     while not children and time.monotonic() < deadline:
         children = psutil.Process(started.pid).children()
+    leashes = [child.environ().get(LEASH) for child in children if child.is_running()]
     started.send_signal(signal.SIGKILL)
     started.wait()
     assert children
+    assert all(leashes)
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
 
