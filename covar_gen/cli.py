@@ -79,7 +79,8 @@ def run(
     made = make_run(recipe, run, _changes(change))
     run_all(made, processes=processes, only=stage, limit=limit)
     _say_counts(made)
-    typer.echo(f"next: covar-gen gallery {run}")
+    complete = (made.root / "manifest.parquet").is_file()
+    typer.echo(f"next: covar-gen {'gallery' if complete else 'status'} {run}")
 
 
 @app.command()
@@ -203,8 +204,9 @@ def estimate(
     from covar_gen.commands import estimate as costs
     from covar_gen.core.recipe import read_recipe, recipe_path
 
-    found = read_recipe(recipe_path(recipe), _changes(change))
-    count = photographs or costs.photographs(found)
+    path = recipe_path(recipe)
+    found = read_recipe(path, _changes(change))
+    count = photographs or costs.photographs(found, path.parent)
     if count is None:
         mend = "Say how many: --photographs N"
         raise RecipeError("the recipe does not say how many photographs", where=recipe, mend=mend)
@@ -215,13 +217,16 @@ def estimate(
         typer.echo(f"{line.table:<18} {line.images:>8}  {line.plugin:<20} {said}")
         if line.hours is not None and line.cost is not None:
             hours[line.cost.device] = hours.get(line.cost.device, 0) + line.hours
-    typer.echo(f"images: {costs.images(lines)} from {count} photographs")
+    typer.echo(f"images: {costs.images(lines)} from {count} photographs, which are kept as well")
     for device, total in hours.items():
         typer.echo(f"time: {total:.1f} h on one {device}")
     typer.echo(f"disk: {costs.disk_bytes(found, lines) / 1e9:.1f} GB of lossless masters")
-    for line in lines:
-        if line.cost is not None and line.calls:
-            typer.echo(f"  {line.plugin}: {line.cost.source}; weights {line.cost.licence}")
+    notes = {
+        f"  {line.plugin}: {line.cost.source}" + f"; weights {line.cost.licence}" * line.cost.neural
+        for line in lines
+        if line.cost is not None and line.calls
+    }
+    typer.echo("\n".join(sorted(notes)))
 
 
 @app.command()
@@ -282,11 +287,13 @@ def _changes(given: list[str] | None) -> dict[str, Any]:
 
 
 def _say_counts(run: Run) -> None:
-    from covar_gen.commands.status import subsets
+    from covar_gen.commands.status import limited, subsets
 
     counts: dict[str, Counter[str]] = subsets(run)
     total = sum(count["ok"] for count in counts.values())
-    typer.echo(f"{run.root}: {total} images")
+    kept, there = limited(run)
+    some = f" of {kept} of the {there} photographs" if kept < there else ""
+    typer.echo(f"{run.root}: {total} images{some}")
     for subset, count in counts.items():
         said = ", ".join(f"{n} {reason}" for reason, n in sorted(count.items()) if reason != "ok")
         typer.echo(f"  {subset:<12} {count['ok']:>7}" + (f"   rejected: {said}" if said else ""))

@@ -75,6 +75,7 @@ def sample(run: Run, staging: Staging, threads: int = 2) -> Tally:
     if not ranks.first or not lacks(run, TABLE):
         return Tally()
     with logging_to(run, TABLE, ranks):
+        _check_content(run)
         for table in (EXAMINED, TABLE):
             run.claim(table, identity(run), staging)
         record(run.folder(TABLE), ranks, staging)
@@ -90,6 +91,21 @@ def sample(run: Run, staging: Staging, threads: int = 2) -> Tally:
         tally = Tally()
         tally.add(rows)
         return tally
+
+
+def _check_content(run: Run) -> None:
+    """Refuse photographs other than those that the frozen recipe names by their content.
+
+    Raises:
+        PhotographsError: what lies there now is something else.
+    """
+    section = run.recipe.classes
+    source = make_source(run)
+    source.setup()
+    if source.digest([str(c.label) for c in run.recipe.class_list]) != section.content:
+        what = "the photographs are not those that the run was made for"
+        mend = "Put them back, or make a new run with --run"
+        raise PhotographsError(what, where=section.path or section.source, mend=mend)
 
 
 def _too_few(run: Run, rows: list[Row]) -> PhotographsError | None:
@@ -131,6 +147,7 @@ class _Examiner:
         self.pixels: dict[str, str] = {}
         self.kept = {c.label: _Kept(c) for c in run.recipe.class_list}
         self.report = progress(TABLE)
+        self.total = 0
 
     def run_all(self) -> list[Row]:
         source = make_source(self.run)
@@ -152,6 +169,8 @@ class _Examiner:
         for photograph in photographs:
             by_label[photograph.label].append(photograph)
         seed, drawn = self.run.recipe.seed, self.run.recipe.classes.per_class is not None
+        if not drawn:
+            self.total = sum(len(found) for found in by_label.values())
         for label, found in by_label.items():
             entry = self.kept[label].entry
             keys = _keys(str(entry.folder), found)
@@ -186,11 +205,10 @@ class _Examiner:
         """Read ahead in blocks; decide one by one, in order."""
         done, size = 0, self.run.recipe.block
         wanted = self.run.recipe.classes.per_class
-        total = wanted * len(self.kept) if wanted else 0
+        self.total = wanted * len(self.kept) if wanted else 0
         with ThreadPoolExecutor(self.threads) as pool:
-            while block := [
-                item for item in islice(keyed, size) if not self._enough(item[1].label)
-            ]:
+            wanting = (item for item in keyed if not self._enough(item[1].label))
+            while block := list(islice(wanting, size)):
                 new: list[Row] = []
                 read = pool.map(self._read, block)
                 for (key, photograph), (row, image) in zip(block, read, strict=True):
@@ -208,7 +226,7 @@ class _Examiner:
                 if new:
                     sync(self.run.root)
                     self.journal.append(new)
-                self.report(done, max(total, done))
+                self.report(done, max(self.total, done))
 
     def _read(self, item: tuple[str, Photograph]) -> tuple[Row, Image | Rejected]:
         key, photograph = item

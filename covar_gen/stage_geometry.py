@@ -17,7 +17,7 @@ from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.launch import stage_main
 from covar_gen.core.recipe import needed, without_paths
-from covar_gen.core.seeds import generator
+from covar_gen.core.seeds import generator, seed_of
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
 from covar_gen.inpainters.base import Filled, FillRequest, Inpainter
@@ -81,8 +81,10 @@ class GeometryStage(Stage):
     def _request(self, work: Work, varied: Varied) -> FillRequest:
         class_name = self.classes[work.key.partition("/")[0]]
         background = self.backgrounds.get(work.parent["background_id"], "")
+        # The variant has drawn from the row's own seed; the fill must not repeat its numbers.
+        seed = seed_of(work.seed, "fill", work.key)
         return FillRequest(
-            work.key, varied.image, varied.known, varied.mask, background, class_name, work.seed
+            work.key, varied.image, varied.known, varied.mask, background, class_name, seed
         )
 
     def _made(self, work: Work, varied: Varied, answer: Filled | Rejected) -> Made | Rejected:

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 from covar_gen.core.errors import DamagedRunError, IncompleteInputError
 from covar_gen.core.files import Staging
 from covar_gen.core.flow import IMAGES, steps
-from covar_gen.core.journal import parquet_bytes
+from covar_gen.core.journal import compact, parquet_bytes
 from covar_gen.core.launch import main_of
-from covar_gen.core.plan import command_for, lacks, source_of, within
+from covar_gen.core.plan import check_masks, command_for, lacks, source_of, within
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.rows import MANIFEST, OK, REJECTED, TABLES, mask_table
 from covar_gen.core.store import MANIFEST as MANIFEST_FILE
@@ -51,15 +51,25 @@ def make_manifest(run: Run, staging: Staging, limit: int | None = None) -> pa.Ta
             what = f"table {step.table} lacks {missing} rows"
             mend = f"Type: {command_for(run)}"
             raise IncompleteInputError(what, where=run.folder(step.table), mend=mend)
+    for table in tables:
+        compact(run.folder(table), table, staging)
     parts = [_images(run, table, tables, limit) for table in IMAGES if table in tables]
     rows = _with_lists(run, pa.concat_tables(parts))
     rows = rows.take(pc.sort_indices(rows["key"])).select(MANIFEST.names)
     rows = rows.cast(MANIFEST).combine_chunks()
     _check(run, rows)
-    if Ranks.from_environment().first:
+    if Ranks.from_environment().first and not _is_fuller(run, rows):
         staging.replace(run.root / MANIFEST_FILE, parquet_bytes(rows))
         staging.replace(run.root / METADATA, parquet_bytes(metadata(rows)))
     return rows
+
+
+def _is_fuller(run: Run, rows: pa.Table) -> bool:
+    """True if the manifest that is there has more rows: a limit never takes anything away."""
+    try:
+        return len(run.manifest(["key"])) > len(rows)
+    except (IncompleteInputError, DamagedRunError):
+        return False
 
 
 def metadata(rows: pa.Table) -> pa.Table:
@@ -88,6 +98,7 @@ def _images(run: Run, table: str, tables: set[str], limit: int | None) -> pa.Tab
         return rows
     names = ["key", "mask", "mask_sha256", "object_coverage", "status", "reason"]
     found = within(run, run.table(masks, names), limit)
+    check_masks(run, rows, found)
     # A photograph without an outline cannot be part of a controlled benchmark; the reason that
     # a row has already is the one that came first.
     refused = pc.equal(found["status"], REJECTED)

@@ -19,7 +19,7 @@ from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.launch import stage_main
 from covar_gen.core.recipe import needed, without_paths
-from covar_gen.core.rows import OK, Row, mask_table
+from covar_gen.core.rows import BY_CONSTRUCTION, OK, Row, mask_table
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
@@ -70,7 +70,7 @@ class Masks(Stage):
         if parent["mask"] is None:
             return None
         known = {name: parent[name] for name in ("mask", "mask_sha256", "object_coverage")}
-        return {"status": OK, "tool": "by_construction", **known}
+        return {"status": OK, "tool": BY_CONSTRUCTION, **known}
 
     def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
         """Segment a batch."""

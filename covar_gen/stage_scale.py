@@ -85,6 +85,8 @@ class ScaleStage(Stage):
         return [
             answer
             if isinstance(answer, Rejected)
+            else Rejected("object_vanished", {"factor": self.factors[work.name]})
+            if not mask.any()
             else Made(
                 answer.image,
                 mask,

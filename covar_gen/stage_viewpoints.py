@@ -85,12 +85,13 @@ class ViewpointsStage(Stage):
             for key, works in siblings.items()
         ]
         found: dict[str, Made | Rejected] = {}
-        for works, views in zip(siblings.values(), self.viewer.views(requests), strict=True):
+        answers = self.viewer.views(requests)
+        for request, works, views in zip(requests, siblings.values(), answers, strict=True):
             for work, view in zip(works, views, strict=True):
-                found[work.key] = self._made(view)
+                found[work.key] = self._made(request, view)
         return [found[work.key] for work in batch]
 
-    def _made(self, view: View | Rejected) -> Made | Rejected:
+    def _made(self, request: ViewRequest, view: View | Rejected) -> Made | Rejected:
         if isinstance(view, Rejected):
             return view
         return Made(
@@ -99,7 +100,7 @@ class ViewpointsStage(Stage):
             self.tool,
             self.viewer.model,
             view.transform,
-            {"known_pixel_max_diff": view.known_pixel_max_diff},
+            {"seed": request.seed, "known_pixel_max_diff": view.known_pixel_max_diff},
             view.params,
         )
 

@@ -29,7 +29,7 @@ def test_a_stranger_builds_a_benchmark_and_looks_at_it(
     assert "geometry           done" in covar("status", "run").stdout
     said = covar("verify", "run", "--sample", 3).stdout
     assert "0 problems" in said
-    assert "12 rows made again (largest difference 0 grey levels)" in said
+    assert "15 rows made again (largest difference 0 grey levels)" in said
     page = covar("gallery", "run").stdout
     assert "run/gallery/index.html" in page
     assert (tmp_path / "run" / "gallery" / "index.html").is_file()

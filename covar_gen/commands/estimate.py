@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from covar_gen.commands.resolve import matched_classes
 from covar_gen.core import plugins
 from covar_gen.core.flow import children, steps
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
 from covar_gen.editors.base import Editor
+from covar_gen.sources.base import Source
 from covar_gen.viewers.base import Viewer
 
 BYTES_PER_PIXEL = 1.9
@@ -36,6 +40,11 @@ class Cost:
     memory_gib: float
     licence: str
     source: str
+
+    @property
+    def neural(self) -> bool:
+        """True for a tool with weights."""
+        return self.device != "CPU core"
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,39 @@ def costs() -> dict[tuple[str, str], Cost]:
         }
 
 
-def photographs(recipe: Recipe) -> int | None:
-    """Photographs of a recipe; None where the recipe alone does not say."""
-    if recipe.classes.per_class is None or not recipe.class_list:
+def photographs(recipe: Recipe, folder: Path) -> int | None:
+    """Photographs of a recipe: what it says, else what its source lists.
+
+    Args:
+        recipe: with its lists inlined.
+        folder: of the recipe's file.
+
+    Returns:
+        None where the source has to be read whole to be counted.
+
+    Raises:
+        CovarError: the source is not there.
+    """
+    section = recipe.classes
+    if section.per_class is not None and recipe.class_list:
+        return section.per_class * len(recipe.class_list)
+    options = dict(section.options.get(section.source, {}))
+    if section.path is not None:
+        options["path"] = section.path
+    plugin = plugins.find("sources", section.source, Source, "classes.source")
+    source = plugins.make(
+        "sources",
+        section.source,
+        Source,
+        plugins.with_paths(plugin, options, folder),
+        "classes.source",
+    )
+    if source.streams:
         return None
-    return recipe.classes.per_class * len(recipe.class_list)
+    labels = [str(entry.label) for entry in matched_classes(recipe, source.labels())]
+    counts = Counter(photograph.label for photograph in source.photographs(labels, 0))
+    most = section.per_class
+    return sum(count if most is None else min(count, most) for count in counts.values())
 
 
 def estimate(recipe: Recipe, count: int) -> list[Line]:

@@ -75,23 +75,27 @@ def _begun(recipe: Recipe, root: Path) -> Recipe | None:
         return None
     frozen = run.recipe
     classes = recipe.classes.classes
+    derived = not isinstance(classes, list)
     if isinstance(classes, list):
-        known = {(c.class_id, c.class_name, c.wnid, c.imagenet_index): c for c in frozen.class_list}
-        classes = [
-            known.get((c.class_id, c.class_name, c.wnid, c.imagenet_index), c) for c in classes
-        ]
-    else:
+        classes = [_as_frozen(entry, frozen) for entry in classes]
+    elif frozen.classes.derived:
         classes = frozen.class_list
-    updated: dict[str, Any] = {
-        "classes": recipe.classes.model_copy(
-            update={"classes": classes, "content": frozen.classes.content}
-        )
-    }
+    found = {"classes": classes, "derived": derived, "content": frozen.classes.content}
+    updated: dict[str, Any] = {"classes": recipe.classes.model_copy(update=found)}
     if recipe.backgrounds and recipe.backgrounds.backgrounds is None:
         updated["backgrounds"] = recipe.backgrounds.model_copy(
             update={"backgrounds": frozen.background_list}
         )
     return recipe.model_copy(update=updated)
+
+
+def _as_frozen(entry: Class, frozen: Recipe) -> Class:
+    """A listed class with the label and folder that the run gave it, if it is the same class."""
+    for known in frozen.class_list:
+        given = known.model_copy(update={"folder": None, "label": entry.label})
+        if given == entry and entry.label in (None, known.label):
+            return known
+    return entry
 
 
 def _with_options(recipe: Recipe, folder: Path) -> Recipe:
@@ -147,8 +151,28 @@ def _with_photographs(recipe: Recipe, root: Path) -> Recipe:
     listed = _classes(recipe, labels, root)
     content = source.digest([str(c.label) for c in listed])
     return recipe.model_copy(
-        update={"classes": section.model_copy(update={"classes": listed, "content": content})}
+        update={
+            "classes": section.model_copy(
+                update={
+                    "classes": listed,
+                    "derived": not isinstance(section.classes, list),
+                    "content": content,
+                }
+            )
+        }
     )
+
+
+def matched_classes(recipe: Recipe, labels: list[str]) -> list[Class]:
+    """The recipe's classes, or all of the source's, each with its label in the source.
+
+    Raises:
+        RecipeError: a class that the source has not.
+    """
+    listed = recipe.classes.classes
+    if not isinstance(listed, list):
+        listed = [_class_of(number, label) for number, label in enumerate(labels, start=1)]
+    return [entry.model_copy(update={"label": _label(entry, labels)}) for entry in listed]
 
 
 def _classes(recipe: Recipe, labels: list[str], root: Path) -> list[Class]:
@@ -160,11 +184,9 @@ def _classes(recipe: Recipe, labels: list[str], root: Path) -> list[Class]:
             Class(class_id=n, class_name=c.name, wnid=c.wnid, imagenet_index=c.index)
             for n, c in enumerate(found, start=1)
         ]
-    elif isinstance(section.classes, list):
-        listed = section.classes
-    else:
-        listed = [_class_of(number, label) for number, label in enumerate(labels, start=1)]
-    matched = [entry.model_copy(update={"label": _label(entry, labels)}) for entry in listed]
+        section = section.model_copy(update={"classes": listed})
+        recipe = recipe.model_copy(update={"classes": section})
+    matched = matched_classes(recipe, labels)
     meant = [str(entry.label) for entry in matched]
     twice = sorted(label for label in set(meant) if meant.count(label) > 1)
     if twice:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from covar_gen.commands.resolve import resolve
+from covar_gen.commands.stages import stage_of
 from covar_gen.core.errors import CovarError, RecipeError
 from covar_gen.core.flow import Step, steps
 from covar_gen.core.launch import LEASH, PROGRESS, THREADS, progress
 from covar_gen.core.plan import lacks
 from covar_gen.core.recipe import read_recipe, recipe_path
 from covar_gen.core.store import Run, create_run
+from covar_gen.stage_classes import identity
 
 SUMMARIES = ("stage_classes", "stage_manifest")
 
@@ -47,8 +49,21 @@ def init(recipe: str | Path, root: Path, changes: dict[str, Any] | None = None) 
         CovarError: the recipe, the photographs, the tools or the folder are not as they should be.
     """
     path = recipe_path(recipe)
-    found = read_recipe(path, changes)
-    return create_run(root, resolve(found, path.parent, root))
+    resolved = resolve(read_recipe(path, _from_here(changes)), path.parent, root)
+    # Every stage looks at its section now, not after days of work by the stages before it.
+    for step in steps(resolved):
+        if step.module not in SUMMARIES:
+            stage_of(Run(root, resolved), step.table)
+    return create_run(root, resolved)
+
+
+def _from_here(changes: dict[str, Any] | None) -> dict[str, Any]:
+    """Changes with a path of the photographs that was typed relative to the working folder."""
+    found = dict(changes or {})
+    path = found.get("classes.path")
+    if isinstance(path, str) and Path(path).expanduser().exists():
+        found["classes.path"] = str(Path(path).expanduser().resolve())
+    return found
 
 
 def run_all(
@@ -74,10 +89,23 @@ def run_all(
             what = f"the recipe has no stage {only!r}"
             raise RecipeError(what, where="--stage", mend=f"Known: {', '.join(known)}")
     for step in chosen:
-        if step.table != "manifest" and only is None and not lacks(run, step.table, limit):
+        done = step.table != "manifest" and not lacks(run, step.table, limit)
+        if done:
+            compare(run, step.table)
+        if done and only is None:
             continue
         count = 1 if step.module in SUMMARIES else processes
         _run_step(run, step, count, limit)
+
+
+def compare(run: Run, table: str) -> None:
+    """Check that a table was made with what makes it today.
+
+    Raises:
+        MixtureError: with something else.
+    """
+    today = identity(run) if table == "sources" else stage_of(run, table).identity()
+    run.compare(table, today)
 
 
 @dataclass
@@ -89,7 +117,8 @@ class _Child:
 
 
 def _run_step(run: Run, step: Step, processes: int, limit: int | None) -> None:
-    command = [sys.executable, "-m", f"covar_gen.{step.module}", "--run", str(run.root)]
+    # -P: a file of the user's in the working folder must not be taken for a library.
+    command = [sys.executable, "-P", "-m", f"covar_gen.{step.module}", "--run", str(run.root)]
     command += [*step.arguments, *(["--limit", str(limit)] if limit is not None else [])]
     children = [_Child(_start(command, rank, processes)) for rank in range(processes)]
     readers = [
@@ -110,13 +139,14 @@ def _run_step(run: Run, step: Step, processes: int, limit: int | None) -> None:
                 break
             _wait(children)
     finally:
+        ended = [child for child in children if child.process.poll()]
         for child in children:
             child.process.terminate()
         for child in children:
             child.process.wait()
     for reader in readers:
         reader.join()
-    _check(step, children)
+    _check(step, ended or children)
     report(sum(c.done for c in children), sum(c.total for c in children))
 
 

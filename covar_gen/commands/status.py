@@ -69,5 +69,13 @@ def subsets(run: Run) -> dict[str, Counter[str]]:
     return count(run.manifest(["subset", "status", "reason"]))
 
 
+def limited(run: Run) -> tuple[int, int]:
+    """Photographs in the manifest, and photographs of the run; (0, 0) before there is one."""
+    if not (run.root / MANIFEST_FILE).is_file():
+        return 0, 0
+    kept = pc.count_distinct(run.manifest(["source"])["source"]).as_py()
+    return kept, len(run.table("sources", ["key"]))
+
+
 def _counted(column: pa.ChunkedArray) -> Counter[str]:
     return Counter({row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()})

@@ -15,13 +15,15 @@ import pyarrow.compute as pc
 from covar_gen.commands.stages import stage_of
 from covar_gen.core import imaging
 from covar_gen.core.arrays import Rejected
-from covar_gen.core.errors import DamagedRunError, IncompleteInputError
-from covar_gen.core.flow import IMAGES, steps
+from covar_gen.core.errors import CovarError, DamagedRunError, MixtureError
+from covar_gen.core.flow import steps
 from covar_gen.core.pipeline import remake
 from covar_gen.core.plan import make_plan
 from covar_gen.core.rows import OK
 from covar_gen.core.seeds import choose, generator, seed_of
+from covar_gen.core.stage import Made
 from covar_gen.core.store import Run
+from covar_gen.core.threads import fix_threads
 from covar_gen.stage_manifest import stale_rows
 
 COLUMNS = ["key", "parent", "source", "image", "mask", "sha256", "pixels_sha256", "mask_sha256",
@@ -66,12 +68,12 @@ def verify(run: Run, *, sample: int = 16, tolerance: int = 0, threads: int = 2) 
     for key in stale_rows(rows)["key"].to_pylist():
         result.problems.append((key, "its parent is not the image it was made from"))
     limit = _limit(run, rows)
-    made = {step.table for step in steps(run.recipe)} - {"sources", "manifest"}
-    for table in IMAGES:
-        if table in made:
+    for step in steps(run.recipe)[1:-1]:
+        table = step.table
+        if sample:
             try:
                 _check_sample(run, table, sample, tolerance, limit, result)
-            except (IncompleteInputError, DamagedRunError) as error:
+            except CovarError as error:
                 result.left_out.append(f"{table}: {error.line()}")
     result.problems.sort()
     return result
@@ -124,26 +126,40 @@ def _check_sample(
     run: Run, table: str, count: int, tolerance: int, limit: int | None, result: Verified
 ) -> None:
     stage = stage_of(run, table)
+    try:
+        run.compare(table, stage.identity())
+    except MixtureError as error:
+        result.problems.append((table, error.line()))
+        return
     plan = make_plan(run, stage.step, stage.outputs, limit=limit)
-    stored = run.table(table, ["key", "image", "status", "reason"])
+    columns = ["key", "mask", "status", "reason"]
+    stored = run.table(
+        table, columns if table.startswith("masks_") else [*columns, "image", "transform"]
+    )
     rng = generator(seed_of(run.recipe.seed, "verify", table))
     chosen = choose(rng, len(plan.keys), min(count, len(plan.keys)))
     stage.setup()
+    fix_threads()
     for index in chosen:
         key = plan.keys[index].as_py()
         row = stored.filter(pc.equal(stored["key"], key)).to_pylist()
         if not row:
             continue
-        for problem in _sample_problems(run, remake(stage, plan, index), row[0], tolerance, result):
-            result.problems.append((key, problem))
+        answer = remake(stage, plan, index)
+        if answer is None:
+            continue
+        try:
+            found = list(_sample_problems(run, answer, row[0], tolerance, result))
+        except (ValueError, DamagedRunError):
+            # The stored file cannot be read: that stands among the problems already.
+            continue
+        result.problems.extend((key, problem) for problem in found)
         result.remade += 1
 
 
 def _sample_problems(
-    run: Run, answer: Any, row: dict[str, Any], tolerance: int, result: Verified
+    run: Run, answer: Made | Rejected, row: dict[str, Any], tolerance: int, result: Verified
 ) -> Iterator[str]:
-    if answer is None:
-        return
     if isinstance(answer, Rejected):
         if row["status"] == OK:
             yield f"made again it is rejected: {answer.reason}"
@@ -151,10 +167,15 @@ def _sample_problems(
     if row["status"] != OK:
         yield f"made again it is not rejected as {row['reason']}"
         return
-    try:
-        stored = imaging.decode_png(run.read(row["image"]))
-    except ValueError:
+    if answer.mask is not None:
+        mask = imaging.decode_mask(run.read(row["mask"]))
+        if mask.shape != answer.mask.shape or (tolerance == 0 and (mask != answer.mask).any()):
+            yield "made again it has another mask"
+    if answer.transform is not None and not np.allclose(row["transform"], answer.transform.ravel()):
+        yield "made again it has another transform"
+    if answer.image is None:
         return
+    stored = imaging.decode_png(run.read(row["image"]))
     if stored.shape != answer.image.shape:
         yield f"made again it has another size: {answer.image.shape}, stored {stored.shape}"
         return

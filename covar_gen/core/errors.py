@@ -12,6 +12,7 @@
     │   ├── IncompleteInputError   an earlier stage has not finished
     │   └── DamagedRunError        a file is missing or is not what its row says
     ├── StorageError               the disk is full, read-only, or not POSIX
+    ├── ToolError                  a tool fails on everything it is given
     └── LaunchError                the processes' variables do not fit together
 
 Each has a heading of the same name in docs/errors.md.
@@ -90,6 +91,10 @@ class DamagedRunError(RunFolderError):
 
 class StorageError(CovarError):
     """The disk is full, read-only, or not a POSIX file system."""
+
+
+class ToolError(CovarError):
+    """A tool fails on everything it is given: the cause is not in the items."""
 
 
 class LaunchError(CovarError):

@@ -9,6 +9,7 @@ can be taken belongs to nobody any more and is swept.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -26,6 +27,9 @@ from covar_gen.core.errors import StorageError
 STAGING = ".staging"
 NEWBORN = 3600.0
 """Seconds for which a folder that is not locked yet is left alone."""
+PROBE = ".probe-"
+"""Beginning of the names of files that try out what a file system can do."""
+_LACKING = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.ENOLCK)
 _OBJECT_STORES = ("s3fs", "gcsfuse", "goofys", "rclone", "mountpoint", "blobfuse", "geesefs")
 
 
@@ -78,6 +82,8 @@ class Staging:
         try:
             os.link(temporary, path)
         except FileNotFoundError:
+            if not temporary.exists():
+                raise
             path.parent.mkdir(parents=True, exist_ok=True)
             return self._link(temporary, path, data, whole)
         except FileExistsError:
@@ -94,6 +100,7 @@ class Staging:
             os.fsync(stream.fileno())
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
+        _sync_folder(path.parent)
 
     def close(self) -> None:
         """Remove the folder and give the lock back."""
@@ -115,6 +122,9 @@ def sweep(root: Path) -> int:
             continue
         except FileNotFoundError:
             lock = None
+        except NotADirectoryError:
+            # Not ours: what a file manager leaves everywhere.
+            continue
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
@@ -145,6 +155,15 @@ def _lock(path: Path) -> int:
     return handle
 
 
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync(root: Path) -> None:
     """Make everything written so far on this file system durable: one call per block."""
     if sys.platform == "linux":
@@ -169,15 +188,16 @@ def check_storage(root: Path) -> None:
     mend = "Choose a folder on a local disk or NFS with --run"
     if any(name in kind for name in _OBJECT_STORES):
         raise StorageError(f"an object store mounted as a folder ({kind})", where=root, mend=mend)
-    name = f".probe-{socket.gethostname()}-{secrets.token_hex(4)}"
+    name = f"{PROBE}{socket.gethostname()}-{secrets.token_hex(4)}"
     first, second = root / name, root / f"{name}-linked"
     try:
         first.write_bytes(b"")
         os.link(first, second)
-    except (PermissionError, NotImplementedError) as error:
-        if not first.exists():
+        os.close(_lock(first))
+    except OSError as error:
+        if error.errno not in _LACKING or not first.exists():
             raise
-        what = "a file system without hard links cannot hold a run"
+        what = "a file system without hard links and locks cannot hold a run"
         raise StorageError(what, where=root, mend=mend) from error
     finally:
         first.unlink(missing_ok=True)

@@ -378,7 +378,9 @@ def _project(image: Image, transform: Matrix, size: tuple[int, int]) -> tuple[Im
     # Cubic interpolation reads pixels floor(u) - 1 .. floor(u) + 2; the margin covers the
     # 1/32 pixel to which some OpenCV builds round coordinates.
     margin = 1 / 32
-    known = depth > 0 if back[2, 2] > 0 else depth < 0
+    # What lies on the parent's side of the horizon; the parent's centre says which that is.
+    front = transform[2] @ [(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2, 1.0]
+    known = depth * np.sign(front) > 0
     for row, edge in ((0, image.shape[1]), (1, image.shape[0])):
         at = (back[row, 0] * x + back[row, 1] * y + back[row, 2]) / np.where(depth == 0, 1, depth)
         known &= (at >= 1 + margin) & (at < edge - 2 - margin)

@@ -46,6 +46,7 @@ class Journal:
         if self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("ab", buffering=0)
+        if not self._stream.tell():
             frame = _MAGIC + frame
         self._write(frame)
 
@@ -59,6 +60,7 @@ class Journal:
                 written += self._stream.write(frame[written:]) or 0
         except OSError:
             self._stream.truncate(before)
+            self._stream.seek(before)
             raise
 
     def close(self) -> None:
@@ -79,6 +81,26 @@ class Journal:
             self._stream = None
 
 
+def compact(folder: Path, table: str, staging: Staging) -> None:
+    """Turn the journals of writers that are dead into Parquet parts.
+
+    A living writer has its folder of temporaries; those of the dead have been swept.
+
+    Args:
+        folder: tables/<name>.
+        table: its name.
+        staging: this process's temporaries.
+    """
+    for path in sorted(folder.glob("*.journal")):
+        part = path.with_suffix(".parquet")
+        if (staging.folder.parent / path.stem).exists():
+            continue
+        if not part.exists():
+            rows = pa.Table.from_batches(list(_frames(path, TABLES[table])), TABLES[table])
+            staging.replace(part, parquet_bytes(rows))
+        path.unlink(missing_ok=True)
+
+
 def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows of a table, sorted by key, each key once.
 
@@ -89,7 +111,7 @@ def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -
     """
     schema = TABLES[table]
     names = list(schema.names if columns is None else columns)
-    reading = names if "key" in names else ["key", *names]
+    reading = list(dict.fromkeys(["key", "status", *names]))
     wanted = pa.schema([schema.field(name) for name in reading])
     # Journals are listed first: one that becomes a part meanwhile is then seen at least once.
     journals = sorted(folder.glob("*.journal"))
@@ -109,7 +131,9 @@ def _part(path: Path, columns: list[str]) -> pa.Table:
 
 
 def _each_key_once(rows: pa.Table) -> pa.Table:
-    order = pc.sort_indices(rows["key"])
+    # Of two rows of one key the one that was made stands ("ok" sorts before "rejected"),
+    # whatever the files were that they were read from.
+    order = pc.sort_indices(rows, [("key", "ascending"), ("status", "ascending")])
     rows = rows.take(order)
     keys = rows["key"].combine_chunks()
     if len(keys) < 2:  # noqa: PLR2004

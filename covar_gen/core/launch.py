@@ -105,6 +105,9 @@ def guarded(work: Callable[[], object], where: Path | str) -> int:
             raise
         print(found.line(), file=sys.stderr)
         return found.exit_code
+    except MemoryError:
+        print("MemoryError: not enough memory. Lower block, or processes", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130

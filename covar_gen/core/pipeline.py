@@ -21,7 +21,7 @@ import numpy as np
 from covar_gen.core import imaging
 from covar_gen.core.arrays import Image, Mask, Rejected, check_image, check_mask
 from covar_gen.core.environment import record
-from covar_gen.core.errors import CovarError
+from covar_gen.core.errors import CovarError, ToolError, storage_error
 from covar_gen.core.files import Staging, sync
 from covar_gen.core.journal import Journal
 from covar_gen.core.masters import params_json, save_image, save_mask
@@ -33,6 +33,10 @@ from covar_gen.core.stage import Made, Stage, Tally, Work
 from covar_gen.core.threads import fix_threads
 
 log = logging.getLogger("covar_gen")
+
+TOOL_FAILED = "tool_failed"
+MOST_FAILURES = 16
+"""Failures of a tool in a row after which a stage stops instead of rejecting everything."""
 
 Report = Callable[[int, int], None]
 """Told of rows done and rows in all of this process's share."""
@@ -173,6 +177,8 @@ def answers(stage: Stage, works: list[Work]) -> Sequence[Made | Rejected]:
     except (CovarError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and storage_error(error, stage.run.root) is not None:
+            raise
         if len(works) > 1:
             return [answer for work in works for answer in answers(stage, [work])]
         log.exception("%s: %s failed", works[0].key, stage.tool)
@@ -205,6 +211,8 @@ class _Worker:
         self.staging = staging
         self.journal = Journal(stage.run.folder(stage.table), stage.table, staging)
         self.tally = Tally()
+        self.failures = 0
+        self.broken = False
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="pixels")
         self.commits = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self.loader = _Loader(stage, plan, self.pool)
@@ -244,11 +252,28 @@ class _Worker:
         """The rows of a chunk that are missing, made and on their way to files."""
         works = [pending.work(self.stage) for pending in chunk]
         found = answers(self.stage, works)
+        self._check_tool(found)
         return [
             self.pool.submit(self._save, work, answer)
             for work, answer, pending in zip(works, found, chunk, strict=True)
             if pending.missing
         ]
+
+    def _check_tool(self, found: Sequence[Made | Rejected]) -> None:
+        """Stop when the tool fails on everything: that is no fault of the items.
+
+        Raises:
+            ToolError: it has failed too often in a row; the block is not written.
+        """
+        for answer in found:
+            failed = isinstance(answer, Rejected) and answer.reason == TOOL_FAILED
+            self.failures = self.failures + 1 if failed else 0
+            if self.failures >= MOST_FAILURES:
+                run, table = self.stage.run, self.stage.table
+                assert isinstance(answer, Rejected)
+                what = f"{self.stage.tool} fails on every item ({answer.params['error']})"
+                mend = f"See logs/{table}-*.log; when it is mended, type: {run.discard(table)}"
+                raise ToolError(what, where=table, mend=mend)
 
     def _save(self, work: Work, answer: Made | Rejected) -> Row:
         """Encode and publish a row's files."""
@@ -272,11 +297,16 @@ class _Worker:
 
     def _commit(self, ready: list[Row], saved: list[Future[Row]]) -> None:
         """One sync, then the block's rows in one frame."""
+        if self.broken:
+            return
+        self.broken = True
         rows = [*ready, *(future.result() for future in saved)]
         if saved:
             sync(self.stage.run.root)
         self.journal.append(rows)
         self.tally.add(rows)
+        # Reached only if nothing failed: what follows a failed block is not written either.
+        self.broken = False
 
 
 def remake(stage: Stage, plan: Plan, index: int) -> Made | Rejected | None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from covar_gen.core.errors import IncompleteInputError
+from covar_gen.core.errors import DamagedRunError, IncompleteInputError
 from covar_gen.core.flow import Step, children, step_of
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.rows import REJECTED, mask_table
@@ -125,7 +125,8 @@ def parents_of(run: Run, step: Step, limit: int | None = None) -> pa.Table:
             command = " ".join(
                 ["python -m", f"covar_gen.{stage.module}", "--run", str(run.root), *stage.arguments]
             )
-            what = f"{step.table} needs table {table}, which lacks {lacking} rows"
+            lack = "is not made yet" if table == "sources" else f"lacks {lacking} rows"
+            what = f"{step.table} needs table {table}, which {lack}"
             where = run.folder(table)
             raise IncompleteInputError(what, where=where, mend=f"Type: {command}")
     images = within(run, run.table(step.reads[0], PARENT), limit)
@@ -133,6 +134,7 @@ def parents_of(run: Run, step: Step, limit: int | None = None) -> pa.Table:
     if masks not in step.reads:
         return images
     found = within(run, run.table(masks, ["key", "mask", "mask_sha256", "status"]), limit)
+    check_masks(run, images, found)
     refused = pc.or_(pc.equal(images["status"], REJECTED), pc.equal(found["status"], REJECTED))
     status = pc.if_else(refused, REJECTED, images["status"])
     for name, column in (
@@ -142,6 +144,17 @@ def parents_of(run: Run, step: Step, limit: int | None = None) -> pa.Table:
     ):
         images = images.set_column(images.schema.get_field_index(name), name, column)
     return images
+
+
+def check_masks(run: Run, images: pa.Table, masks: pa.Table) -> None:
+    """Refuse masks whose keys are not those of the images, row by row.
+
+    Raises:
+        DamagedRunError: a row of one has none of the other.
+    """
+    if not images["key"].equals(masks["key"]):
+        mend = f"Type: covar-gen verify {run.root}"
+        raise DamagedRunError("the masks are not those of the images", where=run.root, mend=mend)
 
 
 def lacks(run: Run, table: str, limit: int | None = None) -> int:

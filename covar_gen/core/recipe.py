@@ -20,6 +20,9 @@ from covar_gen.core.shipped import shipped
 OptionsOf = dict[str, dict[str, Any]]
 """Options of plugins, by plugin name; checked by the plugin."""
 
+PathPart = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+"""Text that becomes a folder's name."""
+
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -44,9 +47,9 @@ class Class(Section):
     class_id: int
     class_name: str
     label: str | None = None
-    wnid: str | None = None
+    wnid: PathPart | None = None
     imagenet_index: int | None = None
-    folder: str | None = None
+    folder: PathPart | None = None
 
 
 class Background(Section):
@@ -73,6 +76,7 @@ class Classes(Section):
             itself; left out: every label of the source.
         propose: ask a language model for the classes instead.
         options: further options of the source.
+        derived: True if the list is the source's or a language model's; set when the run is made.
         content: digest of the photographs' content; set when the run is made.
     """
 
@@ -83,6 +87,7 @@ class Classes(Section):
     classes: str | list[Class] | None = None
     propose: Proposal | None = None
     options: OptionsOf = {}
+    derived: bool = False
     content: str | None = None
 
 
@@ -149,7 +154,7 @@ class Scale(Section):
     @field_validator("factors")
     @classmethod
     def _each_once(cls, factors: list[float]) -> list[float]:
-        if len(set(factors)) != len(factors):
+        if len({f"{factor:g}" for factor in factors}) != len(factors):
             raise ValueError("a factor is listed twice")
         return factors
 
@@ -219,7 +224,10 @@ class Recipe(Section):
         """What decides the run's content: everything but where the photographs lie."""
         content = self.model_dump(mode="json", exclude_none=True)
         content["classes"].pop("path", None)
-        return without_paths(content)
+        for section in content.values():
+            if isinstance(section, dict) and "options" in section:
+                section["options"] = without_paths(section["options"])
+        return content
 
     def digest(self) -> str:
         """SHA-256 of `hashed`, in hex."""

@@ -17,6 +17,8 @@ Row: TypeAlias = dict[str, object]
 
 OK = "ok"
 REJECTED = "rejected"
+BY_CONSTRUCTION = "by_construction"
+"""Tool of a mask that the image's maker knew."""
 PARENT_REJECTED = "parent_rejected"
 """Reason of a row whose parent, or whose parent's mask, was rejected."""
 

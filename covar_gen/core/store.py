@@ -28,10 +28,10 @@ from covar_gen.core.errors import (
     MixtureError,
     RunFolderError,
 )
-from covar_gen.core.files import Staging, check_storage
+from covar_gen.core.files import PROBE, Staging, check_storage, sync
 from covar_gen.core.journal import read_table
 from covar_gen.core.recipe import Recipe, read_recipe, recipe_toml
-from covar_gen.core.rows import OK, TABLES
+from covar_gen.core.rows import BY_CONSTRUCTION, OK, TABLES
 
 if TYPE_CHECKING:
     import datasets
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 RECIPE = "recipe.toml"
 MANIFEST = "manifest.parquet"
 METADATA = "metadata.parquet"
+MADE_WITH = "made_with.json"
 
 
 class Run:
@@ -69,7 +70,10 @@ class Run:
             raise RunFolderError(what, where=self.root, mend=mend)
         try:
             return read_table(self.folder(name), name, columns)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
+            # Arrow reports damage as an OSError without a number, the disk with one.
+            if isinstance(error, OSError) and error.errno:
+                raise
             where = self.folder(name)
             mend = f"Make it again: {self.discard(name)}"
             raise DamagedRunError("a part is damaged", where=where, mend=mend) from error
@@ -86,7 +90,9 @@ class Run:
             raise IncompleteInputError("there is no manifest yet", where=path, mend=mend)
         try:
             return pq.read_table(path, columns=list(columns) if columns is not None else None)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
             mend = f"Type: covar-gen run {self.root / RECIPE} --run {self.root}"
             raise DamagedRunError("the file is damaged", where=path, mend=mend) from error
 
@@ -149,11 +155,22 @@ class Run:
         Raises:
             MixtureError: the table was begun with something else.
         """
-        path = self.folder(table) / "made_with.json"
+        path = self.folder(table) / MADE_WITH
         text = (json.dumps(identity, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-        found = staging.publish(path, text, _is_json)
-        if found != text:
-            before = json.loads(found)
+        staging.publish(path, text, _is_json)
+        self.compare(table, identity)
+
+    def compare(self, table: str, identity: dict[str, Json]) -> None:
+        """Check that a table, where it is begun, was begun with this.
+
+        Raises:
+            MixtureError: it was begun with something else.
+        """
+        path = self.folder(table) / MADE_WITH
+        if not path.is_file():
+            return
+        before = json.loads(path.read_bytes())
+        if before != json.loads(json.dumps(identity)):
             difference = first_difference(before, identity)
             what = f"table {table} was made with something else ({difference})"
             mend = f"Use a new folder with --run, or make it again: {self.discard(table)}"
@@ -163,12 +180,30 @@ class Run:
         """The command that removes a table and everything made from it."""
         from covar_gen.core.flow import after
 
+        of = table.removeprefix("masks_")
+        owned = of != table and not self._made_masks(table)
+        if of != table and not owned and self.table(of, ["mask"])["mask"].drop_null():
+            # Masks of both kinds share a folder: the images have to go with theirs.
+            table = of
         names = [table, *after(table)]
         folders = [f"tables/{name}" for name in names]
         folders += [f"images/{name}" for name in names if not name.startswith("masks_")]
-        folders += [f"masks/{name.removeprefix('masks_')}" for name in names]
+        folders += [
+            f"masks/{name.removeprefix('masks_')}"
+            for name in names
+            if not (owned and name == table)
+        ]
         there = sorted({f for f in folders if (self.root / f).exists()})
         return f"cd {str(self.root)!r} && rm -r {' '.join(there)}"
+
+    def _made_masks(self, table: str) -> bool:
+        """True if a segmenter made any mask of a table of masks."""
+        try:
+            tools = read_table(self.folder(table), table, ["tool", "mask"])
+        except (pa.ArrowException, OSError):
+            return True
+        made = pc.and_(pc.is_valid(tools["mask"]), pc.not_equal(tools["tool"], BY_CONSTRUCTION))
+        return bool(pc.any(made).as_py())
 
 
 def _is_json(data: bytes) -> bool:
@@ -192,7 +227,7 @@ def open_run(path: str | Path) -> Run:
     """
     root = Path(path)
     frozen = root / RECIPE
-    if not frozen.is_file():
+    if not _is_frozen(frozen):
         mend = f"Type: covar-gen init RECIPE --run {root}"
         raise RunFolderError("not a run folder (no recipe.toml)", where=root, mend=mend)
     return Run(root, read_recipe(frozen))
@@ -210,29 +245,38 @@ def create_run(path: str | Path, recipe: Recipe) -> Run:
     if root.exists() and not root.is_dir():
         raise RunFolderError("a file, not a folder", where=root, mend="Choose another --run")
     frozen = root / RECIPE
-    if not frozen.exists() and root.is_dir() and _strangers(root):
+    # Listed before the recipe is looked for: another process may be making the same run.
+    strangers = _strangers(root) if root.is_dir() else []
+    if strangers and not _is_frozen(frozen):
         mend = "Choose an empty or new folder with --run"
-        what = f"the folder holds other things ({_strangers(root)[0]}, ...) and no run"
+        what = f"the folder holds other things ({strangers[0]}, ...) and no run"
         raise RunFolderError(what, where=root, mend=mend)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         mend = "Choose another --run"
         raise RunFolderError("the folder cannot be made", where=root, mend=mend) from error
-    if frozen.exists():
+    if _is_frozen(frozen):
         return _same_run(root, recipe)
     check_storage(root)
     staging = Staging(root)
     try:
         found = staging.publish(frozen, recipe_toml(recipe), bool)
+        sync(root)
     finally:
         staging.close()
     return Run(root, recipe) if found == recipe_toml(recipe) else _same_run(root, recipe)
 
 
 def _strangers(root: Path) -> list[str]:
-    ours = {".staging", "proposals", "logs"}
-    return sorted(p.name for p in root.iterdir() if p.name not in ours)
+    ours = {".staging", "proposals", "logs", RECIPE}
+    names = (path.name for path in root.iterdir())
+    return sorted(n for n in names if n not in ours and not n.startswith(PROBE))
+
+
+def _is_frozen(path: Path) -> bool:
+    """True for a recipe with content: a power cut can leave one without any."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _same_run(root: Path, recipe: Recipe) -> Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pydantic import Field
 
@@ -12,7 +14,7 @@ from covar_gen.variants.base import Variant, Varied, warped
 
 
 class Translate(Variant):
-    """A shift, uniform in each direction (paper, A.6), by whole pixels so that they are copied."""
+    """A shift (paper, A.6) by whole pixels, so that they are copied; each is equally likely."""
 
     class Options(PluginOptions):
         """Options of translate.
@@ -28,10 +30,8 @@ class Translate(Variant):
     def vary(self, image: Image, mask: Mask, rng: np.random.Generator) -> Varied:
         """Shift right and down for positive fractions."""
         height, width = mask.shape
-        shift_x, shift_y = (
-            int(uniform(rng, -self.options.most, self.options.most) * edge)
-            for edge in (width, height)
-        )
+        furthest = (int(self.options.most * edge) for edge in (width, height))
+        shift_x, shift_y = (math.floor(uniform(rng, -most, most + 1)) for most in furthest)
         transform = np.array([[1.0, 0.0, shift_x], [0.0, 1.0, shift_y], [0.0, 0.0, 1.0]])
         return warped(
             image, mask, transform, "exact", shift_x=shift_x / width, shift_y=shift_y / height

@@ -80,6 +80,8 @@ class Homography(Viewer):
         if not seen.any():
             return Rejected("object_vanished")
         warped, known = warp(image, transform, image.shape, "cubic")
+        if not known.any():
+            return Rejected("nothing_known", {"focal": self.options.focal})
         source = known & ~_grown(seen, 1 + min(image.shape[:2]) // 64)
         seed = seed_of(request.seed, "homography", str(index))
         filled = _background(warped, source if source.any() else known, self.options.grain, seed)

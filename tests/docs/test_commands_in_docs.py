@@ -1,23 +1,39 @@
-"""Commands, recipes, code and links of the pages are such as the toolkit understands."""
+"""Commands of the pages run; recipes, code and links are such as the toolkit understands."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from covar_gen.cli import app
+from covar_gen.commands.run import init
+from covar_gen.commands.stages import stage_of
+from covar_gen.core import flow
+from covar_gen.core.files import Staging
+from covar_gen.core.pipeline import run_stage
+from covar_gen.core.plan import lacks
 from covar_gen.core.plugins import checked
+from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
+from covar_gen.core.store import open_run
+from covar_gen.stage_classes import sample
+from covar_gen.stage_manifest import make_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -128,6 +144,140 @@ def test_a_command_of_the_docs_is_understood(
         _understood(line)
     except SystemExit:
         pytest.fail(f"{page}: {capsys.readouterr().err}")
+
+
+ALONE = {
+    "covar-gen init proposed.toml --run runs/proposed": "asks a language model",
+}
+"""Commands that are parsed only, and why. (`accelerate launch` has tests of its own.)"""
+CODES = {"covar-gen doctor covar": 2}
+"""Exit codes other than 0: the paper's models are not in this version."""
+
+
+def _to_run() -> list[str]:
+    """Every distinct command of ours in a fenced block or an example of the reference."""
+    lines = [line for _, line in _commands()]
+    for page in PAGES:
+        lines += re.findall(r"^  Example: (covar-gen .+)$", page.read_text("utf-8"), re.MULTILINE)
+    ours = re.compile(r"([A-Z_]+=\S+ )*(covar-gen|python -m covar_gen\.)")
+    return sorted({_shared(line) for line in lines if ours.match(line) and line not in ALONE})
+
+
+def _shared(line: str) -> str:
+    """One form of commands that differ in the recipe's name or in how many processes share it."""
+    line = line.replace("runs/demo", "runs/mine").replace("photos/ ", "photos ")
+    line = re.sub(r"\bdemo\b", "mine.toml", line)
+    return re.sub(r"(covar-gen (?:run|masks) .*?)(?: --processes \d+)?$", r"\1 --processes 2", line)
+
+
+def _recipe_of_the_docs(name: str) -> str:
+    return next(text for _, text in _blocks("toml") if text.startswith(f'name = "{name}"'))
+
+
+def _photograph(path: Path, shade: int) -> None:
+    """A bright disc on a dark ground, 64 x 48 pixels, another one for each shade."""
+    y, x = np.mgrid[:48, :64]
+    disc = (x - 32) ** 2 + (y - 24) ** 2 < 200
+    image = np.where(disc[..., None], [230, 60 + shade, 40], [20, 50, 70 - shade % 40])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((image + (x + 3 * y)[..., None] % 9).astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder such as the pages speak of: photographs, recipes and finished runs, all small."""
+    folder = tmp_path_factory.mktemp("docs")
+    for number, name in enumerate(("cat/tom", "cat/minka", "espresso/one", "espresso/two")):
+        for parent in ("photos", "data/train"):
+            _photograph(folder / parent / f"{name}.png", 20 * number)
+    (folder / "boxes.csv").write_text("photograph,left,top,right,bottom\ncat/tom,0.2,0.1,0.8,0.9\n")
+    mine = _recipe_of_the_docs("mine")
+    assert "size = 512" in mine
+    small = mine.replace("size = 512", "size = 48").replace("seed = 1 ", "seed = 1\nblock = 2 ")
+    (folder / "mine.toml").write_text(small, encoding="utf-8")
+    made = init(folder / "mine.toml", folder / "runs" / "mine", {})
+    staging = Staging(made.root)
+    for step in flow.steps(made.recipe):
+        if step.table == "sources":
+            sample(made, staging)
+        elif step.table == "manifest":
+            make_manifest(made, staging)
+        else:
+            run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
+    staging.close()
+    shutil.copytree(folder / "runs", folder / "shared" / "runs")
+    return folder
+
+
+def _small(line: str) -> list[str]:
+    """The words of a command; what several machines share lies in the prepared folder."""
+    return [word.replace("/shared/", "shared/") for word in shlex.split(line)]
+
+
+def _undo(run: Path, tables: list[str]) -> None:
+    """Take tables and the manifest out of a finished run."""
+    for table in tables:
+        for part in ("tables", "images", "masks"):
+            shutil.rmtree(run / part / table, ignore_errors=True)
+    for name in ("manifest.parquet", "metadata.parquet"):
+        (run / name).unlink()
+
+
+def _run_in(folder: Path, line: str) -> tuple[subprocess.CompletedProcess[str], Path | None]:
+    """Run a command after undoing what it is to do; with the run folder that it works on."""
+    words = _small(line)
+    settings = dict(words.pop(0).split("=", 1) for _ in range(len(words)) if "=" in words[0])
+    ours = words[0] == "covar-gen"
+    arguments = ["-m", "covar_gen.cli", *words[1:]] if ours else words[1:]
+    run = folder / words[words.index("--run") + 1] if "--run" in words else None
+    if words[1] == "init" and run is not None:
+        shutil.rmtree(run)
+    elif words[1] == "run" and run is not None:
+        _undo(run, ["geometry"])
+    elif words[0] == "python" and run is not None:
+        table = _table(words)
+        _undo(run, [table, *flow.after(table)])
+    environment = {**os.environ, **settings, "HF_HOME": str(folder / "cache")}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        check=False,
+    )
+    return done, run
+
+
+def _table(words: list[str]) -> str:
+    """The table that a stage's command makes."""
+    of = words[words.index("--of") + 1] if "--of" in words else None
+    stage = words[2].removeprefix("covar_gen.stage_")
+    return f"masks_{of}" if of else {"classes": "sources"}.get(stage, stage)
+
+
+@pytest.mark.parametrize("line", _to_run())
+def test_a_command_of_the_docs_runs(line: str, prepared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(prepared, tmp_path / "folder")
+    done, run = _run_in(folder, line)
+    assert done.returncode == CODES.get(line, 0), done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    if " -m covar_gen.stage_" in line and run is not None:
+        table = _table(_small(line.partition("python")[1] + line.partition("python")[2]))
+        missing = lacks(open_run(run), table)
+        # 4 photographs before 2 backgrounds in blocks of 2 rows: each of two processes has half.
+        assert missing == (4 if "WORLD_SIZE=2" in line else 0)
+    elif line.startswith("covar-gen run") and run is not None:
+        assert len(open_run(run).manifest(["key"])) == 4 + 4 * 2 * (1 + 2 + 4 + 5)
+    else:
+        assert done.stdout
+
+
+def test_only_commands_of_the_docs_are_left_out() -> None:
+    there = {line for _, line in _commands()}
+    assert set(ALONE) <= there
+    assert set(CODES) <= set(_to_run())
+    assert len(_to_run()) >= 15
 
 
 @pytest.mark.parametrize(("page", "name"), sorted(set(_inline())))

@@ -211,3 +211,15 @@ def test_an_object_that_is_the_whole_photograph_is_still_filled_around() -> None
 def test_a_camera_that_the_plane_would_cut_through_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"greater than or equal to 0\.8"):
         homography(focal=0.5)
+
+
+def test_a_view_from_beyond_the_horizon_is_never_black() -> None:
+    image = np.full((512, 512, 3), 120, np.uint8)
+    mask = np.zeros((512, 512), bool)
+    mask[200:300, 420:510] = True
+    viewer = Homography(Homography.Options(focal=0.8))
+    wanted = tuple(range(len(viewer.poses)))
+    (views,) = viewer.views([ViewRequest("k", image, mask, wanted, 3)])
+    for view in views:
+        assert isinstance(view, View)
+        assert view.image.min() > 60

@@ -1,0 +1,61 @@
+"""`covar-gen list` names every tool and recipe there is, each with its summary."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import covar_gen
+from covar_gen.commands.listing import listing
+from covar_gen.core.errors import PluginError
+from covar_gen.core.plugins import KINDS
+
+PACKAGE = Path(covar_gen.__file__).parent
+Covar = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_all_kinds_are_listed_and_the_recipes_last() -> None:
+    assert list(listing()) == [
+        "sources", "segmenters", "editors", "inpainters", "viewers", "variants", "recipes"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_plugin_file_of_a_kind_is_listed_with_its_summary(kind: str) -> None:
+    files = [p for p in (PACKAGE / kind).glob("[a-z]*.py") if p.stem != "base"]
+    said = {
+        path.stem: str(ast.get_docstring(ast.parse(path.read_text("utf-8")))).splitlines()[0]
+        for path in files
+    }
+    assert listing(kind) == {kind: sorted(said.items())}
+    assert files
+    assert all(summary.endswith(".") or ";" in summary for summary in said.values())
+
+
+def test_the_shipped_recipes_are_listed_with_their_first_line() -> None:
+    assert [name for name, _ in listing("recipes")["recipes"]] == ["covar", "demo"]
+    said = dict(listing("recipes")["recipes"])
+    assert said["covar"].startswith("The paper's benchmark: 33 ImageNet classes")
+    assert said["demo"].startswith("A small benchmark from real photographs")
+
+
+def test_a_kind_that_does_not_exist_is_answered_with_the_nearest() -> None:
+    with pytest.raises(PluginError, match="unknown kind 'editor'") as caught:
+        listing("editor")
+    assert caught.value.mend.startswith("Did you mean 'editors'? Known: ")
+    assert "recipes" in caught.value.mend
+
+
+def test_the_command_prints_the_kind_its_names_and_their_summaries(covar: Covar) -> None:
+    heading, *lines = covar("list", "variants").stdout.splitlines()
+    assert heading == "variants:"
+    assert [line.split()[0] for line in lines] == [
+        "crop", "hflip", "rotation", "translate", "vflip"
+    ]  # fmt: skip
+    assert lines[1].startswith("  hflip            Horizontal flip")
+    said = covar("list", "nothing", code=2).stderr
+    assert said.startswith("PluginError: unknown kind 'nothing'. Known: sources,")
