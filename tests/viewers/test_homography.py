@@ -11,7 +11,7 @@ from covar_gen.core.errors import RecipeError
 from covar_gen.core.imaging import object_box, warp, warp_mask
 from covar_gen.core.plugins import make
 from covar_gen.viewers.base import View, Viewer, ViewRequest
-from covar_gen.viewers.homography import _turn
+from covar_gen.viewers.homography import Homography, _turn
 
 SIZE = (120, 160)
 MINUS_45, MINUS_30, MINUS_15, PLUS_15, PLUS_30, PLUS_45 = range(6)
