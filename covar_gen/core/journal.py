@@ -152,13 +152,14 @@ def _frames(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         yield from pq.read_table(path.with_suffix(".parquet")).cast(schema).to_batches()
         return
     with stream:
-        end = os.fstat(stream.fileno()).st_size
         if stream.read(len(_MAGIC)) != _MAGIC:
             return
         while len(header := stream.read(_HEADER.size)) == _HEADER.size:
             length, checksum = _HEADER.unpack(header)
             # A damaged length must not be believed: it may ask for more memory than there is.
-            payload = stream.read(min(length, end - stream.tell()))
+            # The file grows while its writer works, so its end is looked at anew.
+            rest = os.fstat(stream.fileno()).st_size - stream.tell()
+            payload = stream.read(min(length, rest))
             if len(payload) != length or _checksum(payload) != checksum:
                 return
             yield pa.ipc.read_record_batch(pa.py_buffer(payload), schema)

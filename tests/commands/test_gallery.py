@@ -466,7 +466,7 @@ def browse(tmp_path: Path) -> Any:
             pytest.fail("neither chromium nor google-chrome is installed")
         pytest.skip("neither chromium nor google-chrome is installed")
 
-    def opened(page: Path, fragment: str = "") -> Dump:
+    def opened(page: Path, fragment: str = "", wait_ms: int = 0) -> Dump:
         flags = (
             "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
             "--disable-background-networking --disable-component-update --disable-sync "
@@ -476,6 +476,7 @@ def browse(tmp_path: Path) -> Any:
             [
                 browser,
                 *flags.split(),
+                *([f"--virtual-time-budget={wait_ms}"] if wait_ms else []),
                 f"--user-data-dir={tmp_path / 'profile'}",
                 page.as_uri() + fragment,
             ],
@@ -613,17 +614,18 @@ def test_keys_and_clicks_move_the_focus_toggle_masks_and_step_through_the_box(
     document.activeElement.click(); now();
     press("ArrowLeft"); now();
     press("ArrowLeft"); now();
-    document.getElementById("box-close").click();
-    addEventListener("load", () => {
+    // The page's own listener comes first: the box is closed when this one is told.
+    document.getElementById("box").addEventListener("close", () => {
       now();
       press("m");
       document.querySelector("[data-subset=crop]").click(); now();
       document.body.dataset.said = said.join("|");
     });
+    document.getElementById("box-close").click();
     """
     told = page.with_name("told.html")
     told.write_text(page.read_text().replace("</body>", f"<script>{steps}</script></body>"))
-    body = next(one for one in browse(told).elements if one.tag == "body")
+    body = next(one for one in browse(told, wait_ms=5000).elements if one.tag == "body")
     assert (body.attributes["data-said"] or "").split("|") == [
         "1 false false ",
         "2 false false ",

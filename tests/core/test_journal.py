@@ -298,3 +298,14 @@ def test_a_frame_that_does_not_fit_on_the_disk_is_an_error(
     taken = 1 + int(share)
     assert done.stdout.strip() == f"error after {taken}", done.stderr
     assert len(keys(tmp_path / "t")) == taken
+
+
+def test_a_journal_that_grows_while_it_is_read_is_read_on(tmp_path: Path, staging: Staging) -> None:
+    journal = Journal(tmp_path / "t", TABLE, staging)
+    journal.append([row("a")])
+    frames = _frames(journal.path, TABLES[TABLE])
+    assert next(frames)["key"].to_pylist() == ["a"]
+    journal.append([row(f"b{number}") for number in range(2000)])
+    assert len(next(frames)) == 2000
+    assert list(frames) == []
+    journal.abandon()
