@@ -61,10 +61,6 @@ class Masks(Stage):
         """The image's own key."""
         return [parent]
 
-    def subset(self, key: str) -> str:
-        """Masks belong to no subset."""
-        raise NotImplementedError(key)
-
     def ready(self, parent: dict[str, Any]) -> Row | None:
         """The mask that the image's maker knew."""
         if parent["mask"] is None:

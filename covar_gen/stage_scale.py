@@ -59,10 +59,6 @@ class ScaleStage(Stage):
         """CLASS/PHOTO/07/scale_8 for factor 8."""
         return [f"{parent}/{name}" for name in sorted(self.factors)]
 
-    def subset(self, key: str) -> str:  # noqa: ARG002 - all alike
-        """All of them are scale."""
-        return "scale"
-
     def columns(self, key: str) -> Row:
         """The factor."""
         return {"scale_factor": self.factors[key.rpartition("/")[2]]}

@@ -101,9 +101,9 @@ class Stage(ABC):
     def outputs(self, parent: str) -> list[str]:
         """Keys made from the parent of that key; as many for every parent."""
 
-    @abstractmethod
-    def subset(self, key: str) -> str:
-        """Subset of an output."""
+    def subset(self, key: str) -> str:  # noqa: ARG002 - for stages with several
+        """Subset of an output: the table's name unless a stage says otherwise."""
+        return self.table
 
     def columns(self, key: str) -> Row:  # noqa: ARG002 - for stages whose keys say more
         """Columns that the key alone decides: rejected rows have them too."""
