@@ -13,6 +13,10 @@
     │   └── DamagedRunError        a file is missing or is not what its row says
     ├── StorageError               the disk is full, read-only, or not POSIX
     ├── ToolError                  a tool fails on everything it is given
+    ├── ModelError                 a model that is not there, or not what its name says
+    ├── LabelsError                labels, classes and templates do not fit together
+    ├── EvaluationFolderError      not an evaluation folder, or one that lacks what is asked for
+    ├── DeviceMemoryError          the device's memory does not suffice
     └── LaunchError                the processes' variables do not fit together
 
 Each has a heading of the same name in docs/errors.md.
@@ -95,6 +99,22 @@ class StorageError(CovarError):
 
 class ToolError(CovarError):
     """A tool fails on everything it is given: the cause is not in the items."""
+
+
+class ModelError(CovarError):
+    """A model that is not there, cannot be loaded, or is not what its name says."""
+
+
+class LabelsError(CovarError):
+    """Labels, classes and templates do not fit together."""
+
+
+class EvaluationFolderError(CovarError):
+    """The folder is not an evaluation folder, or lacks what is asked for."""
+
+
+class DeviceMemoryError(CovarError):
+    """The device's memory does not suffice, even for the smallest batch."""
 
 
 class LaunchError(CovarError):

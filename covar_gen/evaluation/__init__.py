@@ -1,0 +1,1 @@
+"""Evaluates CLIP-like models on a benchmark, or on any labelled images."""

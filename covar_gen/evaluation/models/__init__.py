@@ -1,0 +1,1 @@
+"""Models: one interface over open_clip's and transformers' towers."""
