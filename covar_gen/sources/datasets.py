@@ -14,9 +14,9 @@ from pydantic import Field
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import PhotographsError
+from covar_gen.core.opening import Opened, guarded, open_data
 from covar_gen.core.plugins import PluginOptions
 from covar_gen.core.seeds import generator, uniform
-from covar_gen.sources._opening import Opened, guarded, open_data
 from covar_gen.sources.base import PathOptions, Photograph, Source
 
 
