@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import PhotographsError
-from covar_gen.core.opening import Opened, guarded, open_data
+from covar_gen.core.opening import Opened, guarded, image_bytes, open_split
 from covar_gen.core.plugins import PluginOptions
 from covar_gen.core.seeds import generator, uniform
 from covar_gen.sources.base import PathOptions, Photograph, Source
@@ -141,7 +141,7 @@ class Datasets(Source):
                     image = values[opened.image] or {}
                     name = _stem(image.get("path")) or f"{shard:05d}-{row:08d}"
                     origin = f"{opened.split}/shard {shard}[{row}]"
-                    yield Photograph(label, name, origin, partial(_read_image, image))
+                    yield Photograph(label, name, origin, partial(image_bytes, image))
 
     @cached_property
     def _local(self) -> Path | None:
@@ -155,7 +155,7 @@ class Datasets(Source):
     @cached_property
     def _opened(self) -> Opened:
         given = self.options.model_dump(exclude={"path", "streaming", "shuffle_buffer"})
-        return open_data(self.options.path, self._local, **given, streaming=self.streams)
+        return open_split(self.options.path, self._local, **given, streaming=self.streams)
 
 
 def _stem(path: str | None) -> str:
@@ -164,31 +164,7 @@ def _stem(path: str | None) -> str:
 
 
 def _read_row(data: Any, row: int, column: str) -> bytes:
-    return _read_image(data[row][column] or {})
-
-
-def _read_image(image: Mapping[str, Any]) -> bytes:
-    """Bytes of an image that a row holds or points to.
-
-    Raises:
-        OSError: there are none, or they cannot be read.
-    """
-    data, path = image.get("bytes"), image.get("path")
-    if data is not None:
-        return bytes(data)
-    if not path:
-        raise OSError("the row holds no image")
-    if "://" not in path:
-        return Path(path).read_bytes()
-    import fsspec  # type: ignore[import-untyped]
-
-    try:
-        with fsspec.open(path, "rb") as stream:
-            return bytes(stream.read())
-    except OSError:
-        raise
-    except Exception as error:
-        raise OSError(f"cannot be read: {error}") from error
+    return image_bytes(data[row][column] or {})
 
 
 T = TypeVar("T")
