@@ -2,13 +2,16 @@
 
 Reads:  the recipe's source of photographs
 Writes: photographs (every one examined), sources (those kept and those refused; subset original),
-        images/sources/<key>.png
+        images/sources/<key>.png, masks/sources/<key>.png where the source knows the outline
 Launch: accelerate launch covar_gen/stage_classes.py --run RUN
 
 A summary: one process does it, whichever way it is launched. Photographs are examined in an
 order drawn from the seed and the photograph's own name, so that a folder that grows keeps its
 sample as far as it can. One that cannot be read, or that repeats another pixel by pixel, is a
 rejected row, and the next takes its place.
+
+A mask that the source knows is made working size with its photograph: each of its pixels is
+object where at least half of the area that it stands for is. One that leaves no object is refused.
 """
 
 from __future__ import annotations
@@ -19,15 +22,19 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Literal
+
+import numpy as np
+from PIL import Image as Pillow
 
 from covar_gen.core import imaging, plugins
-from covar_gen.core.arrays import Image, Json, Rejected
+from covar_gen.core.arrays import Image, Json, Mask, Rejected, check_mask
 from covar_gen.core.environment import record
 from covar_gen.core.errors import PhotographsError
 from covar_gen.core.files import Staging, sync
 from covar_gen.core.journal import Journal
 from covar_gen.core.launch import logging_to, main_of, progress
-from covar_gen.core.masters import params_json, save_image
+from covar_gen.core.masters import params_json, save_image, save_mask
 from covar_gen.core.names import colliding, safe, short_hash
 from covar_gen.core.plan import lacks
 from covar_gen.core.ranks import Ranks
@@ -74,7 +81,7 @@ def sample(run: Run, staging: Staging, threads: int = 2) -> Tally:
     ranks = Ranks.from_environment()
     if not ranks.first or not lacks(run, TABLE):
         return Tally()
-    with logging_to(run, TABLE, ranks):
+    with logging_to(run.root, TABLE, ranks):
         _check_content(run)
         for table in (EXAMINED, TABLE):
             run.claim(table, identity(run), staging)
@@ -211,11 +218,11 @@ class _Examiner:
             while block := list(islice(wanting, size)):
                 new: list[Row] = []
                 read = pool.map(self._read, block)
-                for (key, photograph), (row, image) in zip(block, read, strict=True):
+                for (key, photograph), (row, image, mask) in zip(block, read, strict=True):
                     kept = self.kept[photograph.label]
                     if self._enough(photograph.label):
                         continue
-                    decided = self.before.get(key) or self._decide(row, image)
+                    decided = self.before.get(key) or self._decide(row, image, mask)
                     if decided["status"] == OK:
                         self.pixels[str(decided["pixels_sha256"])] = key
                     kept.rows.append(decided)
@@ -228,7 +235,7 @@ class _Examiner:
                     self.journal.append(new)
                 self.report(done, max(self.total, done))
 
-    def _read(self, item: tuple[str, Photograph]) -> tuple[Row, Image | Rejected]:
+    def _read(self, item: tuple[str, Photograph]) -> tuple[Row, Image | Rejected, Mask | None]:
         key, photograph = item
         row: Row = {
             "key": key,
@@ -241,24 +248,59 @@ class _Examiner:
             "tool": self.run.recipe.classes.source,
         }
         if key in self.before:
-            return row, Rejected("examined_before")
+            return row, Rejected("examined_before"), None
         try:
             data = photograph.read()
+            mask = None if photograph.mask is None else photograph.mask()
         except OSError as error:
-            return row, Rejected("unreadable", {"error": type(error).__name__})
+            return row, Rejected("unreadable", {"error": type(error).__name__}), None
         row["photograph_sha256"] = hashlib.sha256(data).hexdigest()
-        return row, imaging.read_photograph(data, self.run.recipe.classes.size)
+        image = imaging.read_photograph(data, self.run.recipe.classes.size)
+        if mask is not None and not isinstance(image, Rejected):
+            mask = _working_mask(mask, image, self.run.recipe.classes.size, key)
+            image = image if mask.any() else Rejected("empty_mask")
+        return row, image, mask
 
-    def _decide(self, row: Row, image: Image | Rejected) -> Row:
+    def _decide(self, row: Row, image: Image | Rejected, mask: Mask | None) -> Row:
         key = str(row["key"])
         if not isinstance(image, Rejected):
             twin = self.pixels.get(imaging.pixels_sha256(image))
             if twin is None:
                 saved = save_image(self.run, self.staging, TABLE, key, image)
+                if mask is not None:
+                    saved |= save_mask(self.run, self.staging, TABLE, key, mask)
                 return {**row, **saved, "status": OK}
             image = Rejected("duplicate", {"of": twin})
         refused = {"status": REJECTED, "reason": image.reason, "params": params_json(image.params)}
         return {**row, **refused}
+
+
+def _working_mask(mask: Mask, image: Image, size: int | Literal["original"], key: str) -> Mask:
+    """A photograph's mask, made the size of the photograph's working image.
+
+    Args:
+        mask: bool (H, W), of the photograph's own size.
+        image: uint8 (h, w, 3), the photograph as the run has it.
+        size: shortest edge of `image`, or "original".
+        key: for the message.
+
+    Returns:
+        bool (h, w): True where at least half of the pixel's footprint on `mask` is object.
+
+    Raises:
+        ValueError: the mask is no mask of this photograph.
+    """
+    height, width = image.shape[:2]
+    if size == "original":
+        return check_mask(mask, image.shape, f"mask of {key}")
+    factor = size / min(mask.shape)
+    wanted = tuple(max(size, round(edge * factor)) for edge in mask.shape)
+    if mask.dtype != np.bool_ or wanted != (height, width):
+        msg = f"mask of {key}: {mask.dtype} {mask.shape} does not fit an image of {image.shape}"
+        raise ValueError(msg)
+    levels = Pillow.fromarray(mask.astype(np.float32))
+    shares = levels.resize((width, height), Pillow.Resampling.BOX)
+    return np.asarray(shares) >= 0.5 - 1e-6
 
 
 def _keys(folder: str, photographs: list[Photograph]) -> list[str]:

@@ -17,13 +17,14 @@ from covar_gen.core.ranks import Ranks
 
 _PACKAGES = (
     "covar-gen", "numpy", "opencv-python", "pillow", "pyarrow", "datasets", "torch", "diffusers",
-    "transformers", "accelerate", "open_clip_torch",
+    "transformers", "accelerate", "open_clip_torch", "timm", "simplejpeg",
 )  # fmt: skip
 
 
-def record(folder: Path, ranks: Ranks, staging: Staging) -> None:
+def record(folder: Path, ranks: Ranks, staging: Staging, **more: Json) -> None:
     """Write `made_with-<token>.json`: code revision, packages, machine, this process's rank."""
-    text = json.dumps({**code(), "packages": packages(), **_process(ranks)}, indent=2) + "\n"
+    said = {**code(), "packages": packages(), **_process(ranks), **more}
+    text = json.dumps(said, indent=2) + "\n"
     staging.replace(folder / f"made_with-{staging.token}.json", text.encode())
 
 

@@ -75,8 +75,7 @@ def main_of(
     )
     add_arguments(parser)
     arguments = parser.parse_args()
-    if os.environ.get(LEASH):
-        _end_with_stdin()
+    leash()
     return guarded(lambda: _in_run(arguments, work), arguments.run)
 
 
@@ -129,7 +128,7 @@ def _in_run(
 def run_here(stage: Stage, staging: Staging, *, limit: int | None = None) -> Tally:
     """Run this process's share of a stage, with its log and its progress."""
     ranks = Ranks.from_environment()
-    with logging_to(stage.run, stage.table, ranks):
+    with logging_to(stage.run.root, stage.table, ranks):
         tally = run_stage(
             stage,
             staging,
@@ -159,8 +158,8 @@ class _LogFile(logging.FileHandler):
 class logging_to:  # noqa: N801 - reads as a function: with logging_to(...)
     """Send the log of a table's making to logs/<table>-<rank>.log while it lasts."""
 
-    def __init__(self, run: Run, table: str, ranks: Ranks) -> None:
-        folder = run.root / "logs"
+    def __init__(self, root: Path, table: str, ranks: Ranks) -> None:
+        folder = root / "logs"
         folder.mkdir(exist_ok=True)
         self.handler = _LogFile(folder / f"{table}-{ranks.rank}.log", encoding="utf-8", delay=True)
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -233,8 +232,10 @@ def _bar(table: str) -> Report:
     return report
 
 
-def _end_with_stdin() -> None:
-    """End this process when the one that started it ends, however that happens."""
+def leash() -> None:
+    """End this process when the one that started it ends, if that one asked for it."""
+    if not os.environ.get(LEASH):
+        return
 
     def wait() -> None:
         while os.read(0, 4096):

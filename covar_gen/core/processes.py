@@ -125,6 +125,8 @@ def _read_progress(child: _Child, stream: IO[bytes]) -> None:
         numbers = line.split()
         if len(numbers) == 2 and all(n.isdigit() for n in numbers):  # noqa: PLR2004
             child.done, child.total = int(numbers[0]), int(numbers[1])
+        else:
+            print(line.decode(errors="replace").rstrip(), file=sys.stderr)
 
 
 def _read_errors(child: _Child, stream: IO[bytes]) -> None:

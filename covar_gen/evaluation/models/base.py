@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from covar_gen.core.arrays import Json
@@ -12,10 +13,25 @@ from covar_gen.evaluation.preprocessing import Preprocessing
 if TYPE_CHECKING:
     import torch
 
+LOCAL = "local:"
+"""Beginning of the names of models that lie in a folder of the user's."""
+
 Precision = Literal["fp32", "bf16", "fp16"]
 Pooling = Literal["cls", "attention", "other"]
 """How a tower turns tokens into one vector: by its class token, by an attention-pooling head
 (SigLIP), or in another way."""
+
+
+def public_name(name: str) -> str:
+    """A model's name as it is stored: of a local folder only its last part, never a path."""
+    if not name.startswith(LOCAL):
+        return name
+    return f"{LOCAL}{Path(name.removeprefix(LOCAL)).expanduser().resolve().name}"
+
+
+def folder_of(name: str) -> str:
+    """A model's name as one path component: `/` and `:` become `__`."""
+    return public_name(name).replace("/", "__").replace(":", "__")
 
 
 class Model(ABC):
@@ -39,8 +55,8 @@ class Model(ABC):
 
     @property
     def folder(self) -> str:
-        """The name as one path component: `/` and `:` become `__`."""
-        return self.name.replace("/", "__").replace(":", "__")
+        """The name as one path component."""
+        return folder_of(self.name)
 
     @property
     @abstractmethod

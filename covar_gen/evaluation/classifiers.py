@@ -1,0 +1,139 @@
+"""Text classifiers: one embedding per class, made once for a model and kept.
+
+The embedding of a class is the mean of its prompts' unit embeddings, brought back to unit length
+(Radford et al. 2021, section 3.1.4; what open_clip's `build_zero_shot_classifier` computes). It
+depends on the text tower's weights, the names, the templates and the precision, and on nothing
+else; so a file named by a hash of these serves every evaluation that follows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from covar_gen.core.files import Staging
+from covar_gen.evaluation.labels import ClassList
+from covar_gen.evaluation.models.base import Model
+
+if TYPE_CHECKING:
+    import torch
+
+CACHE = "COVAR_CACHE"
+"""Environment variable: where classifiers are kept; `~/.cache/covar-gen` without it."""
+VERSION = 1
+"""Raised whenever the same model and prompts would give another classifier."""
+PROMPTS = 256
+"""Prompts that go through the text tower together: fixed, so that rounding never varies."""
+
+Notice = Callable[[str], None]
+
+
+def cache_folder() -> Path:
+    """Where classifiers are kept."""
+    given = os.environ.get(CACHE)
+    return (Path(given) if given else Path.home() / ".cache" / "covar-gen") / "classifiers"
+
+
+def classifier_key(model: Model, classes: ClassList) -> str:
+    """Names a classifier by everything that decides it: hex."""
+    about = {
+        "version": VERSION,
+        "text": model.text_identity(),
+        "names": list(classes.names),
+        "templates": list(classes.templates),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def classifier(
+    model: Model, classes: ClassList, *, cache: Path | None = None, notice: Notice = print
+) -> torch.Tensor:
+    """The class embeddings of a model, from the cache where they are in it.
+
+    Processes that want the same classifier at the same time wait for the first of them.
+
+    Args:
+        model: with its text tower still there.
+        classes: names and templates.
+        cache: a folder; None: `cache_folder()`.
+        notice: told when a classifier has to be made.
+
+    Returns:
+        float32 (C, D), unit norm, on the CPU. Classes of equal names have equal rows.
+    """
+    import safetensors.torch
+
+    folder = cache or cache_folder()
+    path = folder / f"{classifier_key(model, classes)}.safetensors"
+    with _only_one(path):
+        rows = _kept(path)
+        if rows is None:
+            prompts = len(set(classes.names)) * len(classes.templates)
+            notice(f"{model.name}: making the text classifier ({prompts} prompts)")
+            rows = _unique_rows(model, classes)
+            staging = Staging(folder)
+            try:
+                data = safetensors.torch.save({"classifier": rows})
+                staging.replace(path, data)
+            finally:
+                staging.close()
+    place = {name: number for number, name in enumerate(dict.fromkeys(classes.names))}
+    return rows[[place[name] for name in classes.names]]
+
+
+def _kept(path: Path) -> torch.Tensor | None:
+    """A classifier from the cache; None where there is none, or none that is whole."""
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(path.read_bytes())["classifier"]
+    except (FileNotFoundError, safetensors.SafetensorError):
+        return None
+
+
+def _unique_rows(model: Model, classes: ClassList) -> torch.Tensor:
+    """One row per distinct name, in order of its first class: float32 (U, D)."""
+    import torch
+
+    names = list(dict.fromkeys(classes.names))
+    rows = []
+    with torch.inference_mode():
+        for embeddings in _by_class(model, names, classes.templates):
+            mean = embeddings.mean(dim=0)
+            rows.append((mean / mean.norm()).cpu())
+    return torch.stack(rows).clone()
+
+
+def _by_class(
+    model: Model, names: Sequence[str], templates: Sequence[str]
+) -> Iterator[torch.Tensor]:
+    """Embeddings of each name's prompts: float32 (T, D), name by name."""
+    import torch
+
+    prompts = [template.replace("{}", name) for name in names for template in templates]
+    waiting = torch.empty(0)
+    for start in range(0, len(prompts), PROMPTS):
+        found = model.encode_text(prompts[start : start + PROMPTS])
+        waiting = found if not len(waiting) else torch.cat([waiting, found])
+        while len(waiting) >= len(templates):
+            yield waiting[: len(templates)]
+            waiting = waiting[len(templates) :]
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock beside a file; it ends with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
