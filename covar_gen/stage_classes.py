@@ -36,6 +36,7 @@ from covar_gen.core.journal import Journal
 from covar_gen.core.launch import logging_to, main_of, progress
 from covar_gen.core.masters import params_json, save_image, save_mask
 from covar_gen.core.names import colliding, safe, short_hash
+from covar_gen.core.photographs import read_photograph
 from covar_gen.core.plan import lacks
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import Class
@@ -255,7 +256,7 @@ class _Examiner:
         except OSError as error:
             return row, Rejected("unreadable", {"error": type(error).__name__}), None
         row["photograph_sha256"] = hashlib.sha256(data).hexdigest()
-        image = imaging.read_photograph(data, self.run.recipe.classes.size)
+        image = read_photograph(data, self.run.recipe.classes.size)
         if mask is not None and not isinstance(image, Rejected):
             mask = _working_mask(mask, image, self.run.recipe.classes.size, key)
             image = image if mask.any() else Rejected("empty_mask")

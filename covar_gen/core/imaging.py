@@ -1,4 +1,4 @@
-"""Pixels: reading photographs, lossless masters, and the one function that moves pixels.
+"""Pixels: lossless masters, and the one function that moves pixels.
 
 cv2 is imported inside functions: the command line answers before it would be loaded.
 """
@@ -6,16 +6,13 @@ cv2 is imported inside functions: the command line answers before it would be lo
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 import zlib
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageOps
 
-from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
+from covar_gen.core.arrays import Image, Mask, Matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,88 +23,11 @@ PNG_LEVEL = 1
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_FRAME = 12  # length, kind and checksum of a chunk: bytes
 
-MAX_PIXELS = 100_000_000
-"""Photographs above this many pixels are rejected before they are decoded."""
-
-MIN_EDGE = 16
-"""Photographs whose shorter edge has fewer pixels are rejected: there is nothing to see."""
-
 Interpolation = Literal["exact", "resize", "lanczos", "cubic"]
 """exact: pixels are copied (flips, whole-pixel shifts). resize: a rectangle of whole pixels
 enlarged to the canvas, its edge pixels continued beyond it (OpenCV's cubic resize, what a crop
 is). lanczos: antialiased, axis-aligned scaling to positions in double precision (Pillow). cubic:
 any affine or projective transform (OpenCV)."""
-
-
-def read_photograph(data: bytes, size: int | Literal["original"]) -> Image | Rejected:
-    """Decode a photograph of any common kind as upright RGB with its shortest edge `size`.
-
-    EXIF orientation is applied; CMYK, palette, greyscale and 16-bit files are converted;
-    transparency is laid over white; of an animation the first frame is taken.
-
-    Args:
-        data: the encoded file.
-        size: shortest edge of the result in pixels (Lanczos), or "original" to leave it.
-
-    Returns:
-        uint8 (H, W, 3), or the reason: empty_file, not_an_image, truncated, too_large, too_small.
-    """
-    if not data:
-        return Rejected("empty_file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            opened = Pillow.open(io.BytesIO(data))
-        except Pillow.DecompressionBombError:
-            return Rejected("too_large")
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - whatever a decoder stumbles over, the file is at fault
-            return Rejected("not_an_image")
-        refused = _refused(*opened.size, size)
-        if refused is not None:
-            return refused
-        try:
-            picture = _rgb(ImageOps.exif_transpose(opened))
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - the same
-            return Rejected("truncated")
-    return np.asarray(picture) if size == "original" else shortest_edge(picture, size)
-
-
-def _refused(width: int, height: int, size: int | Literal["original"]) -> Rejected | None:
-    """Why a photograph of these dimensions cannot be used, before it is decoded."""
-    edges: dict[str, Json] = {"width": width, "height": height}
-    if min(width, height) < MIN_EDGE and max(width, height) <= MAX_PIXELS:
-        return Rejected("too_small", edges)
-    factor = 1.0 if size == "original" else max(1.0, size / min(width, height))
-    if width * height * factor**2 > MAX_PIXELS:
-        return Rejected("too_large", edges)
-    return None
-
-
-def _rgb(picture: Pillow.Image) -> Pillow.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":
-        levels = np.asarray(picture).astype(np.float64)
-        most = levels.max(initial=0)
-        # 16-bit files say so; for wider integers and floats the values have to.
-        ranges = (65535.0,) if picture.mode.startswith("I;16") else (1.0, 255.0, 65535.0)
-        top = next((top for top in ranges[picture.mode == "I" :] if most <= top), max(most, 1.0))
-        grey = np.clip(np.rint(levels * (255.0 / top)), 0, 255).astype(np.uint8)
-        return Pillow.fromarray(grey).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        ground = Pillow.new("RGBA", layer.size, "white")
-        return Pillow.alpha_composite(ground, layer).convert("RGB")
-    return picture.convert("RGB")
-
-
-def shortest_edge(picture: Pillow.Image, size: int) -> Image:
-    """Resize (Lanczos, antialiased) so that the shorter edge has `size` pixels."""
-    factor = size / min(picture.size)
-    width, height = (max(size, round(edge * factor)) for edge in picture.size)
-    return np.asarray(picture.resize((width, height), Pillow.Resampling.LANCZOS))
 
 
 def encode_png(image: Image) -> bytes:

@@ -2,8 +2,10 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from covar_gen.core.arrays import Image, Rejected
-from covar_gen.core.imaging import MAX_PIXELS, encode_png, read_photograph
+from covar_gen.core.imaging import encode_png
+from covar_gen.core.photographs import MAX_PIXELS, read_photograph
 
 EDGE = 20
 
@@ -200,6 +203,40 @@ def test_each_reason_of_a_refusal() -> None:
     assert read(encoded(solid("L", 0, (16, 400)), "PNG")).shape == (400, 16, 3)
     assert refused(encoded(solid("1", 0, (20_000, 20_000)), "PNG")) == "too_large"
     assert refused(encoded(solid("1", 0, (10_001, 10_000)), "PNG")) == "too_large"
+
+
+def test_how_small_a_photograph_may_be_can_be_said() -> None:
+    data = encoded(solid("RGB", (1, 2, 3), (3, 1)), "PNG")
+    found = read_photograph(data, "original", min_edge=1)
+    assert not isinstance(found, Rejected)
+    assert found.tolist() == [[[1, 2, 3]] * 3]
+    assert read_photograph(data, "original", min_edge=2) == Rejected(
+        "too_small", {"width": 3, "height": 1}
+    )
+
+
+def test_threads_that_read_at_once_leave_the_warnings_of_others_alone() -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"  # says that 65,535 entries follow
+    odd = encoded(solid("RGB", 0), "PNG", exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="Corrupt EXIF"):
+            Pillow.open(io.BytesIO(odd)).getexif()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            found = [pool.submit(read, odd) for _ in range(8)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert all(item.result().shape == (EDGE, EDGE, 3) for item in found)
+                with pytest.raises(UserWarning, match="ours"):
+                    warnings.warn("ours", stacklevel=1)
+
+
+def test_a_float_picture_with_holes_is_read() -> None:
+    levels = np.full((EDGE, EDGE), 0.5, np.float32)
+    levels[3, 4] = np.nan
+    found = read(encoded(Pillow.fromarray(levels), "TIFF"))
+    assert (found[0] == 128).all()
 
 
 def test_a_small_file_never_becomes_a_huge_picture() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from covar_gen.core.arrays import Image, Mask, Rejected
 from covar_gen.core.errors import RecipeError
-from covar_gen.core.imaging import read_photograph
+from covar_gen.core.photographs import read_photograph
 from covar_gen.core.plugins import make
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 from covar_gen.segmenters.grabcut import _tidy

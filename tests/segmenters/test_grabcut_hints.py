@@ -8,7 +8,7 @@ import pytest
 
 from covar_gen.core.arrays import Image, Mask, Rejected
 from covar_gen.core.errors import RecipeError
-from covar_gen.core.imaging import read_photograph
+from covar_gen.core.photographs import read_photograph
 from covar_gen.core.plugins import make
 from covar_gen.core.recipe import read_recipe
 from covar_gen.core.shipped import shipped

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from covar_gen.core.arrays import Image, Rejected
 from covar_gen.core.errors import PhotographsError, RecipeError
-from covar_gen.core.imaging import read_photograph
+from covar_gen.core.photographs import read_photograph
 from covar_gen.core.seeds import generator, uniform
 from covar_gen.editors._scenes.matching import words_of
 
