@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from covar_gen.core.arrays import Mask
 from covar_gen.core.plugins import Plugin, PluginOptions
 
 
@@ -20,12 +21,16 @@ class Photograph:
         name: file name without its ending, or the row number in a data set.
         origin: where it is inside the source: a relative path or a row; never an absolute path.
         read: gives the encoded file's bytes; raises OSError where it cannot be read.
+        mask: gives the object's outline where the source knows it: bool (H, W), True on the
+            object, of the size of the decoded photograph; None where it does not. A source's
+            digest covers what it gives.
     """
 
     label: str
     name: str
     origin: str
     read: Callable[[], bytes]
+    mask: Callable[[], Mask] | None = None
 
 
 class PathOptions(PluginOptions):

@@ -37,7 +37,7 @@ def test_every_plugin_file_of_a_kind_is_listed_with_its_summary(kind: str) -> No
 
 
 def test_the_shipped_recipes_are_listed_with_their_first_line() -> None:
-    assert [name for name, _ in listing("recipes")["recipes"]] == ["covar", "demo"]
+    assert [name for name, _ in listing("recipes")["recipes"]] == ["covar", "demo", "toy-world"]
     said = dict(listing("recipes")["recipes"])
     assert said["covar"].startswith("The paper's benchmark: 33 ImageNet classes")
     assert said["demo"].startswith("A small benchmark from real photographs")
