@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from covar_gen.core.arrays import Json
-from covar_gen.core.errors import MissingExtraError, PluginError, RecipeError
+from covar_gen.core.errors import CovarError, MissingExtraError, PluginError, RecipeError
 
 PACKAGE = "covar_gen"
 KINDS = {
@@ -268,8 +268,8 @@ def unknown(
     name: str,
     known: Sequence[str],
     where: str,
-    kind: type[PluginError | RecipeError] = PluginError,
-) -> PluginError | RecipeError:
+    kind: type[CovarError] = PluginError,
+) -> CovarError:
     """The error that answers an unknown name with the nearest and the known ones."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""

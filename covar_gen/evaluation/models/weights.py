@@ -1,0 +1,102 @@
+"""Weights by hash: what a model's answers depend on, whatever its file was called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from covar_gen.core.arrays import Json
+
+if TYPE_CHECKING:
+    import torch
+
+_NOT_ARCHITECTURE = {
+    "training", "grad_checkpointing", "gradient_checkpointing", "output_dict", "output_tokens",
+    "name_or_path", "fused_attn",
+}  # fmt: skip
+"""Attributes of modules that change no answer, or name a place."""
+
+
+def weights_hash(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of tensors, in the order of their names.
+
+    Args:
+        state: a state dict, on any device; one tensor at a time is copied to the CPU.
+
+    Returns:
+        64 hexadecimal digits; the same on every device.
+    """
+    found = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach()
+        head = [name, str(tensor.dtype), list(tensor.shape)]
+        found.update(json.dumps(head).encode())
+        found.update(_bytes(tensor))
+    return found.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    """The tensor's bytes without a copy where it is contiguous on the CPU; numpy knows no bf16."""
+    import torch
+
+    flat = tensor.cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data
+
+
+def sides(
+    state: Mapping[str, torch.Tensor], is_image: Callable[[str], bool], shared: Iterable[str]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """A state dict cut in two.
+
+    Args:
+        state: of a whole model.
+        is_image: true for names of the image side; the others are the text side.
+        shared: names that belong to neither: scale and bias.
+
+    Returns:
+        The image side and the text side.
+    """
+    left_out = set(shared)
+    image = {k: v for k, v in state.items() if k not in left_out and is_image(k)}
+    text = {k: v for k, v in state.items() if k not in left_out and not is_image(k)}
+    return image, text
+
+
+def architecture_hash(parts: Mapping[str, object]) -> str:
+    """SHA-256 over what modules are besides their weights: classes, heads, activations, pooling.
+
+    The same weights under another activation are another model.
+
+    Args:
+        parts: modules by name; plain values and None count as they are.
+    """
+    import torch
+
+    found: list[Json] = []
+    for name in sorted(parts):
+        part = parts[name]
+        if isinstance(part, torch.nn.Module):
+            found += [[name, *_facts(path, each)] for path, each in part.named_modules()]
+        elif isinstance(part, torch.Tensor):
+            found.append([name, list(part.shape)])
+        else:
+            found.append([name, repr(part)])
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _facts(path: str, module: torch.nn.Module) -> list[Json]:
+    """Where a module stands, its class, and its attributes that are plain values."""
+    plain: dict[str, Json] = {
+        key: repr(value)
+        for key, value in sorted(vars(module).items())
+        if not key.startswith("_") and key not in _NOT_ARCHITECTURE and _is_plain(value)
+    }
+    return [path, type(module).__name__, plain]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(_is_plain(each) for each in value)
+    return value is None or isinstance(value, (bool, int, float, str))
