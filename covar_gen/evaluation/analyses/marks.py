@@ -14,12 +14,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from covar_gen.core.rows import OK
 from covar_gen.evaluation.metrics.accuracy import merged, within
 from covar_gen.evaluation.metrics.clusters import sums_by
-from covar_gen.evaluation.results import Results
+from covar_gen.evaluation.results import IMAGES_FILE, Results
 
 ORIGINAL = "original"
 BG_VARIED = "bg_varied"
@@ -131,6 +132,11 @@ def marks_of(results: Results, model: str) -> Marks:
             merged(np.where(ok, best, -1), labels, results.classes.groups),
         )
     return known[model]
+
+
+def image_columns(results: Results) -> list[str]:
+    """Columns that are known of the images: those of every evaluation and the data's own."""
+    return list(pq.read_schema(results.root / IMAGES_FILE).names)
 
 
 def coded(column: pa.ChunkedArray) -> tuple[list[Any], NDArray[np.int64]]:
