@@ -19,6 +19,10 @@ becomes `edge`, the rest is padded. squash: both edges are resized, the aspect r
 
 Interpolation = Literal["bicubic", "bilinear", "nearest"]
 
+Halves = Literal["even", "down"]
+"""Where a crop begins if that falls between two pixels. even: at the one with an even number
+(torchvision, so open_clip). down: at the one before (transformers)."""
+
 
 class Grid(NamedTuple):
     """A grid of pixels that an image is resized to.
@@ -27,9 +31,11 @@ class Grid(NamedTuple):
         height: of the result, pixels.
         width: of the result, pixels.
         resize: how the image's aspect ratio is treated.
-        edge: pixels that the edge named by `resize` gets before the crop; 0 for squash.
+        edge: pixels that the edge named by `resize` gets before the crop or the padding; 0 for
+            squash, and where the grid is not square: both edges then decide.
         interpolation: always antialiased.
         fill: grey level 0-255 of the padding of `longest`.
+        halves: where the crop of `shortest` begins if the rest is odd.
     """
 
     height: int
@@ -38,6 +44,7 @@ class Grid(NamedTuple):
     edge: int = 0
     interpolation: Interpolation = "bicubic"
     fill: int = 0
+    halves: Halves = "even"
 
 
 class Preprocessing(NamedTuple):

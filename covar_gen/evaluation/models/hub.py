@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from covar_gen.core.errors import ModelError
+from covar_gen.evaluation.models.failures import first_line
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
 """Configurations and tokenizers."""
@@ -46,9 +47,3 @@ def fetch(
         what = f"the Hugging Face Hub refuses {repo}: {first_line(error)}"
         mend = "Check the name and the revision; for a gated one accept its terms and set HF_TOKEN"
         raise ModelError(what, where=where or repo, mend=mend) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, without its full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]

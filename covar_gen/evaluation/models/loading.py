@@ -11,7 +11,6 @@ from covar_gen.core.errors import MissingExtraError, ModelError
 from covar_gen.core.shipped import shipped
 from covar_gen.evaluation.models.base import Model, Precision
 from covar_gen.evaluation.models.tokenizing import Tokenizer
-from covar_gen.evaluation.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +65,7 @@ def load_model(
 def wrap(
     model: object,
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: object | None = None,
     tokenizer: Tokenizer | None = None,
     name: str | None = None,
 ) -> Model:
@@ -77,9 +76,10 @@ def wrap(
     Args:
         model: `open_clip.CLIP`, `CustomTextCLIP`, `CoCa`, `transformers.CLIPModel` or
             `SiglipModel`, in evaluation mode.
-        preprocessing: of its images; None if the object knows it (those that
-            `open_clip.create_model` built do, those of transformers do not).
-        tokenizer: a list of T texts -> int64 (T, L); None if only token ids will be passed.
+        preprocessing: of its images: a `Preprocessing`, or the image processor of transformers;
+            None if the object knows it (those that `open_clip.create_model` built do).
+        tokenizer: a list of T texts -> int64 (T, L): open_clip's or transformers'; None if only
+            token ids will be passed.
         name: what results are filed under; the class's name if None.
 
     Raises:
@@ -94,7 +94,9 @@ def wrap(
 
         return from_object(model, label, preprocessing, tokenizer)
     if library == "transformers":
-        from covar_gen.evaluation.models.transformers_model import from_object as from_transformers
+        from covar_gen.evaluation.models.transformers_loading import (
+            from_object as from_transformers,
+        )
 
         return from_transformers(model, label, preprocessing, tokenizer)
     mend = "Pass a model of open_clip, or transformers' CLIPModel or SiglipModel"
@@ -169,7 +171,9 @@ def _from_folder(folder: Path, name: str, repo: str, device: str, precision: Pre
 
         return from_folder(folder, name, repo, device, precision)
     if (folder / "config.json").is_file():
-        from covar_gen.evaluation.models.transformers_model import from_folder as from_transformers
+        from covar_gen.evaluation.models.transformers_loading import (
+            from_folder as from_transformers,
+        )
 
         return from_transformers(folder, name, repo, device, precision)
     what = "it holds neither open_clip_config.json nor config.json"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.base import Model, Precision
-from covar_gen.evaluation.models.hub import SMALL, fetch, first_line
+from covar_gen.evaluation.models.failures import one_line
+from covar_gen.evaluation.models.hub import SMALL, fetch
 from covar_gen.evaluation.models.open_clip_model import OpenClipModel, preprocessing_of
-from covar_gen.evaluation.models.tokenizing import Tokenizer
+from covar_gen.evaluation.models.tokenizing import Tokenizer, check_tokenizer_files
+from covar_gen.evaluation.models.weights import restore_scale
 from covar_gen.evaluation.preprocessing import Preprocessing
 
 _CONFIG = "open_clip_config.json"
@@ -42,16 +41,18 @@ def from_tag(name: str, device: str, precision: Precision) -> Model:
     repo = str(weights.get("hf_hub", "")).rpartition("/")[0]
     tokenizer = _tokenizer(model, config["text_cfg"], None, repo, name)
     said = {key: weights[key] for key in _FROM_TAG if key in weights}
-    with _one_line(name):
+    file = _weights(weights, name)
+    with one_line(name, "open_clip"):
         built = open_clip.create_model(
             model,
-            pretrained=_weights(weights, name),
+            pretrained=file,
             precision=precision,
             device=device,
             force_preprocess_cfg=said,
             require_pretrained=True,
             **_towers(config, name),
         )
+        restore_scale(built, [Path(file)])
     return _model(built, name, repo, tokenizer)
 
 
@@ -74,7 +75,7 @@ def from_folder(folder: Path, name: str, repo: str, device: str, precision: Prec
     check_published(name, repo, bool(config["model_cfg"].get("quick_gelu")))
     text = config["model_cfg"]["text_cfg"]
     tokenizer = _tokenizer("", text, folder, repo, name)
-    with _one_line(name):
+    with one_line(name, "open_clip"):
         built = open_clip.create_model(
             f"local-dir:{folder}",
             precision=precision,
@@ -82,11 +83,12 @@ def from_folder(folder: Path, name: str, repo: str, device: str, precision: Prec
             require_pretrained=True,
             **_towers(config["model_cfg"], name),
         )
+        restore_scale(built, sorted(folder.glob("open_clip_model.safetensors")))
     return _model(built, name, repo, tokenizer)
 
 
 def from_object(
-    model: Any, name: str, preprocessing: Preprocessing | None, tokenizer: Tokenizer | None
+    model: Any, name: str, preprocessing: object | None, tokenizer: Tokenizer | None
 ) -> Model:
     """A model object of open_clip, as it is.
 
@@ -97,6 +99,9 @@ def from_object(
 
     if preprocessing is None:
         preprocessing = preprocessing_of(open_clip.get_model_preprocess_cfg(model), name)
+    if not isinstance(preprocessing, Preprocessing):
+        what = f"preprocessing is a {type(preprocessing).__name__}"
+        raise ModelError(what, where=name, mend="Pass a Preprocessing, or none at all")
     return OpenClipModel(
         model, name=name, source="", preprocessing=preprocessing, tokenizer=tokenizer, ours=False
     )
@@ -152,8 +157,9 @@ def check_published(name: str, repo: str, built: bool) -> None:  # noqa: FBT001 
 def _unknown(name: str, pairs: set[str]) -> ModelError:
     """The answer to a name that is no pair: the nearest of its model's tags, or of all names."""
     model, _, tag = name.rpartition("/")
-    tags = sorted(pair for pair in pairs if pair.rpartition("/")[0] == model)
-    if tags:
+    pairs = {pair for pair in pairs if _fits(pair)}
+    tags = sorted(pair for pair in pairs if pair.rpartition("/")[0].startswith(model))
+    if model and tags:
         own = {pair.rpartition("/")[2]: pair for pair in tags}
         offered = [own[each] for each in difflib.get_close_matches(tag, own, n=3, cutoff=0)]
     else:
@@ -163,6 +169,15 @@ def _unknown(name: str, pairs: set[str]) -> ModelError:
     hint = f"Did you mean {' or '.join(offered)}? " if offered else ""
     mend = f"{hint}`covar-gen list models` shows the zoo, open_clip.list_pretrained() all names"
     return ModelError("there is no such model", where=name, mend=mend)
+
+
+def _fits(pair: str) -> bool:
+    """True if a pair's name builds the activation that its weights were trained with."""
+    import open_clip
+
+    model, _, tag = pair.rpartition("/")
+    built = bool((open_clip.get_model_config(model) or {}).get("quick_gelu"))
+    return built == bool(open_clip.get_pretrained_cfg(model, tag).get("quick_gelu"))
 
 
 def _weights(cfg: dict[str, Any], name: str) -> str:
@@ -202,12 +217,13 @@ def _tokenizer(
     from open_clip.tokenizer import HFTokenizer
 
     published = text.get("hf_tokenizer_name")
-    with _one_line(name):
+    with one_line(name, "open_clip"):
         if not published:
             found: Tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}" if folder else model)
             return found
         if folder is None or (repo and published != repo):
             folder = fetch(published, SMALL, where=name)
+        check_tokenizer_files(folder, name)
         made: Tokenizer = HFTokenizer(
             str(folder),
             context_length=text.get("context_length", 77),
@@ -245,22 +261,3 @@ def _read(path: Path, name: str) -> dict[str, Any]:
         what = f"{_CONFIG} does not say {', '.join(missing)}"
         raise ModelError(what, where=name, mend="Add what the model was trained with")
     return found
-
-
-@contextmanager
-def _one_line(name: str) -> Iterator[None]:
-    """Failures of open_clip, which come as many kinds of errors of many lines, as one line."""
-    import torch
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (
-        AssertionError, EOFError, KeyError, OSError, RuntimeError, SafetensorError, TypeError,
-        ValueError, pickle.UnpicklingError,
-    ) as error:  # fmt: skip
-        what = f"open_clip cannot load it: {first_line(error)}"
-        mend = "Check that its files are whole and belong together, or fetch them again"
-        raise ModelError(what, where=name, mend=mend) from error

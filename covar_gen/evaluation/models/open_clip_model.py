@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.base import Pooling
@@ -57,14 +57,14 @@ class OpenClipModel(Towers):
             tokenizer=tokenizer,
             ours=ours,
         )
-        self._clip: Any = module
+        self._clip = cast("Any", module)
         self.pooling, self.patches = tower_shape(self._clip.visual)
         self.dim = self._width()
 
     @property
     def logit_scale(self) -> float:
         """What a cosine is multiplied with."""
-        return float(self._clip.logit_scale.detach().exp())
+        return float(self._clip.logit_scale.detach().float().exp())
 
     @property
     def logit_bias(self) -> float:
@@ -176,11 +176,11 @@ def preprocessing_of(config: dict[str, Any], where: str) -> Preprocessing:
     if resize not in _RESIZES or interpolation not in _INTERPOLATIONS:
         what = f"resize_mode {resize!r} with interpolation {interpolation!r} is not known"
         raise ModelError(what, where=where, mend="Pass wrap(model, preprocessing=...)")
-    if height != width and resize != "squash":
-        # open_clip then scales by the two ratios, ignoring the interpolation asked for.
-        what = f"resize_mode {resize!r} to {height}x{width} cannot be done exactly"
-        raise ModelError(what, where=where, mend="Pass wrap(model, preprocessing=...)")
-    edge = 0 if resize == "squash" else height
+    if height != width and resize == "shortest":
+        # open_clip then forgets the interpolation that was asked for.
+        interpolation = "bicubic"
+    # Without an edge, an image is scaled by the larger of the two ratios, or the smaller.
+    edge = height if height == width and resize != "squash" else 0
     fill = int(config.get("fill_color") or 0) if resize == "longest" else 0
     grid = Grid(height, width, _RESIZES[resize], edge, _INTERPOLATIONS[interpolation], fill)
     return Preprocessing(grid, _three(config["mean"]), _three(config["std"]))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.arrays import Json
+from covar_gen.core.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
 Tokenizer = Callable[[list[str]], "torch.Tensor"]
 """T texts -> token ids, int64 (T, L), padded and cut as the model was trained with."""
+
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 
 _PROBES = (
     "a photo of a dog.",
@@ -63,22 +67,35 @@ def _digest(value: Json) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
+def check_tokenizer_files(folder: Path, where: str) -> None:
+    """Refuse a folder without a tokenizer: transformers would make one that knows no word.
+
+    Raises:
+        ModelError: none of the files that hold a vocabulary is there.
+    """
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        what = f"it holds no tokenizer ({', '.join(_VOCABULARIES)})"
+        raise ModelError(what, where=where, mend="Save the tokenizer into the model's folder")
+
+
 class PaddedTexts:
     """A transformers tokenizer that pads and cuts every text to one length.
 
     Attributes:
         tokenizer: the tokenizer of the checkpoint.
         length: tokens of every text, L.
+        lower: whether texts become lower case first.
     """
 
-    def __init__(self, tokenizer: Any, length: int) -> None:
+    def __init__(self, tokenizer: Any, length: int, *, lower: bool = False) -> None:
         self.tokenizer = tokenizer
         self.length = length
+        self.lower = lower
 
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
         """T texts -> int64 (T, L)."""
         found = self.tokenizer(
-            list(texts),
+            [text.lower() if self.lower else text for text in texts],
             padding="max_length",
             max_length=self.length,
             truncation=True,

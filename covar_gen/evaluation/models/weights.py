@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covar_gen.core.arrays import Json
@@ -100,3 +101,40 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, (tuple, list)):
         return all(_is_plain(each) for each in value)
     return value is None or isinstance(value, (bool, int, float, str))
+
+
+def restore_scale(module: torch.nn.Module, files: Iterable[Path]) -> None:
+    """Give a model of lower precision its scale and bias back as they were stored.
+
+    They are two numbers: rounded to bf16, a scale is off by up to a per cent or so.
+
+    Args:
+        module: with `logit_scale` and perhaps `logit_bias`.
+        files: its weights.
+    """
+    import torch
+
+    wanted = {"logit_scale", "logit_bias"}
+    rounded = {
+        name: parameter
+        for name, parameter in module.named_parameters(recurse=False)
+        if name in wanted and parameter.dtype != torch.float32
+    }
+    for file in files if rounded else ():
+        for name, value in _stored(file, rounded).items():
+            exact = value.to(rounded[name].device, torch.float32)
+            rounded[name].data = exact.reshape(rounded[name].shape)
+
+
+def _stored(file: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Tensors of a file of weights by name, those of them that are there."""
+    if file.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(file, "pt") as weights:
+            there = set(weights.keys()) & set(names)
+            return {name: weights.get_tensor(name) for name in there}
+    import open_clip
+
+    state = open_clip.factory.load_state_dict(str(file))
+    return {name: state[name] for name in names if name in state}
