@@ -190,6 +190,64 @@ def masks(
 
 
 @app.command()
+def evaluate(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="a run, a release folder, any labelled data set")
+    ],
+    models: Annotated[
+        str, typer.Option(metavar="M[,M...]", help="names or groups: covar-gen list models")
+    ],
+    out: Annotated[Path, typer.Option(help="the evaluation folder; goes on where it is begun")],
+    classes: Annotated[
+        str, typer.Option(help="imagenet, imagenet-a, imagenet-r, labels, or a file")
+    ] = "auto",
+    templates: Annotated[str, typer.Option(help="openai, simple, generic, or a file")] = "auto",
+    name: Annotated[str | None, typer.Option(help="configuration of a data set")] = None,
+    split: Annotated[str | None, typer.Option(help="split of a data set")] = None,
+    revision: Annotated[str | None, typer.Option(help="commit, branch or tag on the Hub")] = None,
+    image_column: Annotated[str | None, typer.Option(help="column with the images")] = None,
+    label_column: Annotated[str | None, typer.Option(help="column with the labels")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, bf16 or fp16; bf16 on a GPU if left out")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="images per step; lower it for memory")] = 64,
+    block: Annotated[int | None, typer.Option(min=1, help="images per part; 1024")] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="GiB that models resident together may take")
+    ] = None,
+    *,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="keep them, float16")] = False,
+    processes: Processes = 1,
+) -> None:
+    """Classify every image zero-shot with one or many models, in one pass of the data.
+
+    Example: covar-gen evaluate runs/toy-world --models toy --out results/toys
+    """
+    from covar_gen.commands.evaluate import evaluate as score
+
+    options = {
+        "classes": classes,
+        "templates": templates,
+        "name": name,
+        "split": split,
+        "revision": revision,
+        "image-column": image_column,
+        "label-column": label_column,
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "block": block,
+        "memory": memory,
+        "embeddings": embeddings,
+    }
+    for found in score(data, models, out, options, processes=processes):
+        rejected = f", {found.rejected} rejected" if found.rejected else ""
+        typer.echo(f"{found.model:<44} {found.top1:6.2f} % top-1 of {found.images}{rejected}")
+    typer.echo(f"next: covar-gen report {out}")
+
+
+@app.command()
 def estimate(
     recipe: RecipeArgument,
     photographs: Annotated[

@@ -93,9 +93,10 @@ def _kept(path: Path) -> torch.Tensor | None:
     import safetensors.torch
 
     try:
-        return safetensors.torch.load(path.read_bytes())["classifier"]
+        found: torch.Tensor = safetensors.torch.load(path.read_bytes())["classifier"]
     except (FileNotFoundError, safetensors.SafetensorError):
         return None
+    return found
 
 
 def _unique_rows(model: Model, classes: ClassList) -> torch.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -149,17 +148,14 @@ def make_folder(out: Path) -> None:
 
 def claim(
     path: Path, value: dict[str, Json], staging: Staging, ignore: tuple[str, ...] = ()
-) -> dict[str, Any]:
+) -> None:
     """Note what something is made with, or check that it is the same as before.
 
     Args:
         path: where it is noted.
         value: what it is made with.
         staging: of the folder.
-        ignore: keys that may differ.
-
-    Returns:
-        What is noted.
+        ignore: keys that may differ; their new value is noted.
 
     Raises:
         MixtureError: something else is noted.
@@ -172,7 +168,8 @@ def claim(
         what = f"the folder belongs to something else ({first_difference(before, now)})"
         mend = f"Choose another folder with --out, or remove {path.parent}"
         raise MixtureError(what, where=path, mend=mend)
-    return noted
+    if noted != value:
+        staging.replace(path, json_bytes(value))
 
 
 def _images(rows: pa.Table, labels: NDArray[np.int32]) -> pa.Table:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from covar_gen.core.arrays import Rejected
 from covar_gen.evaluation.data import Data
-from covar_gen.evaluation.images import decode, make_grids
+from covar_gen.evaluation.images import decode, fill
 from covar_gen.evaluation.preprocessing import Grid
 
 if TYPE_CHECKING:
@@ -45,11 +45,50 @@ class Batch:
     content: list[int]
 
 
-@dataclass(frozen=True)
-class _One:
-    pixels: dict[Grid, torch.Tensor]
-    reason: str | None
-    content: int
+class _Reading:
+    """A batch while threads fill it."""
+
+    def __init__(self, data: Data, rows: Rows, grids: Sequence[Grid], *, pin: bool) -> None:
+        import torch
+
+        size = rows[1] - rows[0]
+        self.data = data
+        self.batch = Batch(
+            rows,
+            {
+                grid: torch.zeros(
+                    (size, 3, grid.height, grid.width), dtype=torch.uint8, pin_memory=pin
+                )
+                for grid in grids
+            },
+            [None] * size,
+            [0] * size,
+        )
+        self._memory = {grid: pixels.numpy() for grid, pixels in self.batch.pixels.items()}
+
+    def read(self, place: int, expected: str | None) -> None:
+        """Read one image into its place.
+
+        Args:
+            place: in the batch.
+            expected: SHA-256 that the file must have; None: any.
+        """
+        self.batch.reasons[place] = self._read(place, expected)
+
+    def _read(self, place: int, expected: str | None) -> str | None:
+        try:
+            encoded = self.data.read(self.batch.rows[0] + place)
+        except OSError:
+            return "unreadable"
+        sha256 = hashlib.sha256(encoded)
+        self.batch.content[place] = int.from_bytes(sha256.digest()[:8], "big") >> 1
+        if expected is not None and sha256.hexdigest() != expected:
+            return "not_the_file_of_its_row"
+        image = decode(encoded)
+        if isinstance(image, Rejected):
+            return image.reason
+        fill(image, self._memory, place)
+        return None
 
 
 def batches(
@@ -64,44 +103,24 @@ def batches(
         threads: that decode; their number changes nothing but the time.
         pin: keep batches in memory that a GPU copies from at once.
     """
-    sums = data.rows["sha256"].combine_chunks() if "sha256" in data.rows.column_names else None
+    sums = data.rows["sha256"] if "sha256" in data.rows.column_names else None
+    waiting: deque[tuple[_Reading, list[Future[None]]]] = deque()
+
+    def finished() -> Batch:
+        reading, futures = waiting.popleft()
+        for future in futures:
+            future.result()
+        return reading.batch
+
     with ThreadPoolExecutor(threads) as pool:
-
-        def one(row: int) -> _One:
-            expected = sums[row].as_py() if sums is not None else None
-            return _read(data, row, expected, grids)
-
-        waiting: deque[tuple[Rows, list[Future[_One]]]] = deque()
         for rows in wanted:
-            waiting.append((rows, [pool.submit(one, row) for row in range(*rows)]))
+            reading = _Reading(data, rows, grids, pin=pin)
+            size = rows[1] - rows[0]
+            expected = sums.slice(rows[0], size).to_pylist() if sums is not None else [None] * size
+            waiting.append(
+                (reading, [pool.submit(reading.read, n, e) for n, e in enumerate(expected)])
+            )
             if len(waiting) > AHEAD:
-                yield _batch(*waiting.popleft(), grids, pin=pin)
+                yield finished()
         while waiting:
-            yield _batch(*waiting.popleft(), grids, pin=pin)
-
-
-def _read(data: Data, row: int, expected: str | None, grids: Sequence[Grid]) -> _One:
-    try:
-        encoded = data.read(row)
-    except OSError:
-        return _One({}, "unreadable", 0)
-    sha256 = hashlib.sha256(encoded)
-    content = int.from_bytes(sha256.digest()[:8], "big") >> 1
-    if expected is not None and sha256.hexdigest() != expected:
-        return _One({}, "not_the_file_of_its_row", content)
-    image = decode(encoded)
-    if isinstance(image, Rejected):
-        return _One({}, image.reason, content)
-    return _One(make_grids(image, grids), None, content)
-
-
-def _batch(rows: Rows, futures: list[Future[_One]], grids: Sequence[Grid], *, pin: bool) -> Batch:
-    import torch
-
-    found = [future.result() for future in futures]
-    pixels = {}
-    for grid in grids:
-        black = torch.zeros(3, grid.height, grid.width, dtype=torch.uint8)
-        stacked = torch.stack([one.pixels.get(grid, black) for one in found])
-        pixels[grid] = stacked.pin_memory() if pin else stacked
-    return Batch(rows, pixels, [one.reason for one in found], [one.content for one in found])
+            yield finished()

@@ -31,8 +31,9 @@ from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.evaluation.classifiers import classifier
 from covar_gen.evaluation.data import open_data
-from covar_gen.evaluation.models import expand, load_model
+from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.models.base import Model, Precision, folder_of
+from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prepare
 from covar_gen.evaluation.reading import Batch, Rows, batches
 from covar_gen.evaluation.results import MADE_WITH, part_name, read_json
@@ -190,8 +191,8 @@ class _Pass:
             "embeddings": self.settings.embeddings,
         }
         claim(folder / MADE_WITH, about, self.staging)
-        more = {"device": _device_name(self.device), "batch": self.settings.batch}
-        record(folder, self.ranks, self.staging, **more)
+        device, batch = _device_name(self.device), self.settings.batch
+        record(folder, self.ranks, self.staging, device=device, batch=batch)
 
     def _pass(self, towers: list[Tower]) -> None:
         """One pass over the images that any of these towers lacks."""
