@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -144,3 +149,109 @@ def covar(tmp_path: Path) -> Covar:
         return done
 
     return run  # type: ignore[return-value]
+
+
+HUB_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(ThreadingHTTPServer):
+    """The part of the Hub that serves one data set."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.files = files
+        self.asked: list[str] = []
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """Answers for the data set me/photos at `HUB_COMMIT`; me/secret is refused."""
+
+    server: Hub
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        headers = {"Content_Length": str(len(body)), "X_Repo_Commit": HUB_COMMIT, **headers}
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        data = self.server.files[name]
+        return {
+            "type": "file",
+            "path": name,
+            "size": len(data),
+            "oid": hashlib.sha256(data).hexdigest()[:40],
+        }
+
+    def as_json(self, value: Any) -> None:
+        self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        self.server.asked.append(f"{self.command} {self.path}")
+        files = self.server.files
+        if path.startswith("/api/datasets/me/secret"):
+            self.answer(401, b"{}", X_Error_Code="RepoNotFound")
+        elif path.startswith("/api/datasets/me/photos/revision/v9"):
+            self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
+        elif path == f"/api/datasets/me/photos/tree/{HUB_COMMIT}":
+            self.as_json([self.entry(name) for name in files])
+        elif path in ("/api/datasets/me/photos", f"/api/datasets/me/photos/revision/{HUB_COMMIT}"):
+            names = [{"rfilename": name} for name in files]
+            facts = {"private": False, "gated": False, "disabled": False, "tags": []}
+            self.as_json({"id": "me/photos", "sha": HUB_COMMIT, "siblings": names, **facts})
+        elif path.startswith("/datasets/me/photos/resolve/"):
+            name = path.split("/", 6)[6]
+            if name not in files:
+                self.answer(404, b"", X_Error_Code="EntryNotFound")
+                return
+            data, etag = files[name], self.entry(name)["oid"]
+            asked = self.headers.get("Range", "")
+            if asked.startswith("bytes="):
+                first, _, last = asked[6:].partition("-")
+                end = min(int(last or len(data)), len(data) - 1)
+                part = data[int(first) : end + 1]
+                span = f"bytes {first}-{end}/{len(data)}"
+                self.answer(206, part, ETag=f'"{etag}"', Content_Range=span)
+            else:
+                self.answer(200, data, ETag=f'"{etag}"')
+        else:
+            self.answer(404, b"{}", X_Error_Code="EntryNotFound")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.asked.append(f"POST {self.path} {body}")
+        try:
+            wanted = json.loads(body)["paths"]
+        except ValueError:
+            wanted = [part.split("=")[1] for part in body.split("&") if part.startswith("paths=")]
+        self.as_json([self.entry(name) for name in wanted if name in self.server.files])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def serve_hub() -> Iterator[Callable[[dict[str, bytes]], Hub]]:
+    """Serves files as the data set me/photos: serve_hub({"data/x.parquet": bytes}) -> Hub."""
+    running: list[tuple[Hub, threading.Thread]] = []
+
+    def serve(files: dict[str, bytes]) -> Hub:
+        hub = Hub(files)
+        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.append((hub, thread))
+        return hub
+
+    yield serve
+    for hub, thread in running:
+        hub.shutdown()
+        thread.join()
+        hub.server_close()

@@ -3,16 +3,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import datasets as hf
 import numpy as np
@@ -345,97 +341,10 @@ def test_a_stream_that_breaks_off_says_so(tmp_path: Path) -> None:
         list(found.photographs(["hen"], 0))
 
 
-class Hub(ThreadingHTTPServer):
-    """The part of the Hub that serves one data set."""
-
-    daemon_threads = True
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), HubHandler)
-        self.files = files
-        self.asked: list[str] = []
-
-
-class HubHandler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        headers = {"Content_Length": str(len(body)), "X_Repo_Commit": COMMIT, **headers}
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def entry(self, name: str) -> dict[str, Any]:
-        data = self.server.files[name]
-        return {
-            "type": "file",
-            "path": name,
-            "size": len(data),
-            "oid": sha256(data).hexdigest()[:40],
-        }
-
-    def as_json(self, value: Any) -> None:
-        self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
-
-    def do_GET(self) -> None:
-        path = urlsplit(self.path).path
-        self.server.asked.append(f"{self.command} {self.path}")
-        files = self.server.files
-        if path.startswith("/api/datasets/me/secret"):
-            self.answer(401, b"{}", X_Error_Code="RepoNotFound")
-        elif path.startswith("/api/datasets/me/photos/revision/v9"):
-            self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
-        elif path == f"/api/datasets/me/photos/tree/{COMMIT}":
-            self.as_json([self.entry(name) for name in files])
-        elif path in ("/api/datasets/me/photos", f"/api/datasets/me/photos/revision/{COMMIT}"):
-            names = [{"rfilename": name} for name in files]
-            facts = {"private": False, "gated": False, "disabled": False, "tags": []}
-            self.as_json({"id": "me/photos", "sha": COMMIT, "siblings": names, **facts})
-        elif path.startswith("/datasets/me/photos/resolve/"):
-            name = path.split("/", 6)[6]
-            if name not in files:
-                self.answer(404, b"", X_Error_Code="EntryNotFound")
-                return
-            data, etag = files[name], self.entry(name)["oid"]
-            asked = self.headers.get("Range", "")
-            if asked.startswith("bytes="):
-                first, _, last = asked[6:].partition("-")
-                end = min(int(last or len(data)), len(data) - 1)
-                part = data[int(first) : end + 1]
-                span = f"bytes {first}-{end}/{len(data)}"
-                self.answer(206, part, ETag=f'"{etag}"', Content_Range=span)
-            else:
-                self.answer(200, data, ETag=f'"{etag}"')
-        else:
-            self.answer(404, b"{}", X_Error_Code="EntryNotFound")
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.server.asked.append(f"POST {self.path} {body}")
-        try:
-            wanted = json.loads(body)["paths"]
-        except ValueError:
-            wanted = [part.split("=")[1] for part in body.split("&") if part.startswith("paths=")]
-        self.as_json([self.entry(name) for name in wanted if name in self.server.files])
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
-
-
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
+def hub(tmp_path: Path, serve_hub: Callable[[dict[str, bytes]], Any]) -> Any:
     path = parquet(tmp_path / "made/train.parquet", [0, 1, 1])
-    with Hub({"train-00000-of-00001.parquet": path.read_bytes()}) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    return serve_hub({"train-00000-of-00001.parquet": path.read_bytes()})
 
 
 ASK = """
@@ -468,7 +377,7 @@ def asked(hub_at: str, home: Path, *given: dict[str, Any], **variables: str) -> 
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_the_hub_is_read_at_the_commit_that_is_the_digest(hub: Hub, tmp_path: Path) -> None:
+def test_the_hub_is_read_at_the_commit_that_is_the_digest(hub: Any, tmp_path: Path) -> None:
     at, home = f"http://127.0.0.1:{hub.server_port}", tmp_path / "home"
     sizes = [len(jpeg(i)) for i in range(3)]
     streamed, copied, gone, secret = asked(
