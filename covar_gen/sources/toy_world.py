@@ -37,7 +37,7 @@ class ToyWorld(Source):
             seed: another one shows other objects.
         """
 
-        photographs: int = Field(default=8, ge=1, le=100_000)
+        photographs: int = Field(default=8, ge=1, le=9999)
         edge: int = Field(default=SIZE, ge=32, le=1024)
         seed: int = Field(default=0, ge=0)
 
@@ -64,7 +64,7 @@ class ToyWorld(Source):
         return total.hexdigest()
 
     def _photograph(self, label: str, number: int) -> Photograph:
-        name = f"{number:0{len(str(self.options.photographs))}d}"
+        name = f"{number:04d}"
         seed = seed_of(self.options.seed, "photographs", f"{label}/{number}")
 
         def read() -> bytes:

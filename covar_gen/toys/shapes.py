@@ -1,7 +1,8 @@
 """Silhouettes of the toy world's classes: where a point of the plane belongs to the object.
 
 Coordinates are the object's own: u to the right, v upwards, the object within the square from -1
-to 1. Each function takes two float arrays of one shape and answers a bool array of that shape.
+to 1, or two hundredths beyond. Each function takes two float arrays of one shape and answers a bool
+array of that shape.
 """
 
 from __future__ import annotations

@@ -20,11 +20,14 @@ import math
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covar_gen.core.errors import MissingExtraError
+from covar_gen.core.errors import CovarError, MissingExtraError
+from covar_gen.core.store import open_run
 from covar_gen.toys.batches import EDGE, Batch, draw
 from covar_gen.toys.captions import true_of
 from covar_gen.toys.world import CLASSES
@@ -63,21 +66,10 @@ class Plan:
         return min((step + 1) / self.warm, 1) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-def make_towers(kind: str, seed: int) -> Towers:
-    """Towers with first weights drawn from the seed.
-
-    Raises:
-        MissingExtraError: the packages that they stand on are not installed.
-    """
-    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
-    if missing:
-        what = f"training toys needs {', '.join(missing)}, not installed here"
-        raise MissingExtraError(what, mend="Type: pip install 'covar-gen[evaluate]'")
-    import torch
-
+def make_towers(kind: str) -> Towers:
+    """Towers with random weights."""
     from covar_gen.toys.towers import ClipTowers, SiglipTowers
 
-    torch.manual_seed(seed)
     return SiglipTowers() if kind == "siglip" else ClipTowers()
 
 
@@ -87,11 +79,15 @@ def train(plan: Plan) -> Towers:
     Raises:
         MissingExtraError: the packages that it stands on are not installed.
     """
-    towers = make_towers(plan.kind, plan.seed)
+    _check_packages()
+    with _repeatable(plan.seed):
+        return _train(plan)
+
+
+def _train(plan: Plan) -> Towers:
     import torch
 
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True)
+    towers = make_towers(plan.kind)
     heads = _Heads()
     weights = [*towers.model.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(weights, plan.rate, (0.9, 0.98), weight_decay=0.02)
@@ -115,6 +111,31 @@ def train(plan: Plan) -> Towers:
             print(f"{step + 1}/{plan.steps}: loss {loss.item():.3f}, {took:.0f} s", flush=True)
     towers.model.eval()
     return towers
+
+
+def _check_packages() -> None:
+    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        what = f"training toys needs {', '.join(missing)}, not installed here"
+        raise MissingExtraError(what, mend="Type: pip install 'covar-gen[evaluate]'")
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """One thread, a seed and deterministic algorithms; afterwards all is as it was."""
+    import torch
+
+    threads = torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(mode=True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(mode=strict)
 
 
 class _Heads:
@@ -167,24 +188,34 @@ def _loss(towers: Towers, heads: _Heads, batch: Batch) -> torch.Tensor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, save and measure one model; the command is in the module's docstring."""
-    from covar_gen.toys.card import write_card
-
     parser = argparse.ArgumentParser(prog="python -m covar_gen.toys.train")
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model; it is made")
     parser.add_argument("--steps", type=int, default=Plan.steps, help="batches of 64 pictures")
     parser.add_argument("--run", type=Path, help="finished run of toy-world to measure on too")
     given = parser.parse_args(arguments)
+    try:
+        _make(given, arguments if arguments is not None else sys.argv[1:])
+    except CovarError as error:
+        print(error.line(), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _make(given: argparse.Namespace, words: list[str]) -> None:
+    from covar_gen.toys.card import write_card
+
+    if given.run is not None:
+        # Said now, not after the training.
+        open_run(given.run).manifest(["key"])
     plan = Plan(given.kind, steps=given.steps)
     began = time.monotonic()
     towers = train(plan)
     seconds = time.monotonic() - began
     given.out.mkdir(parents=True, exist_ok=True)
     towers.save(given.out)
-    words = arguments if arguments is not None else sys.argv[1:]
     command = f"python -m covar_gen.toys.train {shlex.join(words)}"
     print(write_card(given.out, command, plan.kind, seconds, given.run))
-    return 0
 
 
 if __name__ == "__main__":
