@@ -3,6 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 RUN ?= runs/demo
+TOYS ?= runs/toy-world
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
@@ -11,10 +12,13 @@ JOBS ?= 2
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(VENV)/base.done  ## build a small benchmark from real photographs, with a page to look at
+demo: $(VENV)/base.done  ## build small benchmarks, evaluate toy models on one, with pages to look at
 	$(VENV)/bin/covar-gen run demo --run $(RUN) --processes $(JOBS)
 	$(VENV)/bin/covar-gen gallery $(RUN)
-	@echo "next: $(VENV)/bin/covar-gen status $(RUN)   or your own photographs: docs/how-to/own-photographs.md"
+	$(VENV)/bin/covar-gen run toy-world --run $(TOYS) --processes $(JOBS)
+	$(VENV)/bin/covar-gen evaluate $(TOYS) --models toy --out $(TOYS)/evaluation --processes $(JOBS)
+	$(VENV)/bin/covar-gen report $(TOYS)/evaluation
+	@echo "next: your own photographs: docs/how-to/own-photographs.md   your own models: docs/how-to/evaluate.md"
 
 test: check  ## everything that CI runs: make check, then the tests
 	$(PY) -m pytest -n $(JOBS)
@@ -31,7 +35,7 @@ types: $(VENV)/dev.done
 imports: $(VENV)/dev.done
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/dev.done  ## the timings of docs/benchmarks.md, as ratios measured side by side
+bench: $(VENV)/bench.done  ## the timings of docs/benchmarks.md, as ratios measured side by side
 	$(PY) -m pytest tests/benchmarks -o addopts="" -p no:randomly -q -s
 
 docs: $(VENV)/dev.done  ## write docs/reference anew from the code
@@ -44,9 +48,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q -c constraints.txt -e .
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[evaluate]'
 	@touch $@
 
 $(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/base.done
+
+$(VENV)/bench.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[bench,dev]'
+	@touch $@ $(VENV)/base.done $(VENV)/dev.done
