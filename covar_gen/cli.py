@@ -314,10 +314,10 @@ def doctor(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="sources, segmenters, editors, ..., recipes")
+        str | None, typer.Argument(help="sources, segmenters, editors, ..., recipes, models")
     ] = None,
 ) -> None:
-    """List the tools and recipes there are.
+    """List the tools, recipes and models there are.
 
     Example: covar-gen list editors
     """
@@ -325,8 +325,9 @@ def list_(
 
     for group, entries in listing(kind).items():
         typer.echo(f"{group}:")
+        width = max([16, *(len(name) for name, _ in entries)])
         for name, summary in entries:
-            typer.echo(f"  {name:<16} {summary}")
+            typer.echo(f"  {name:<{width}} {summary}")
 
 
 def _changes(given: list[str] | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`covar-gen list`: the tools there are, read from their files."""
+"""`covar-gen list`: the tools and models there are, read from their files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from covar_gen.core import plugins
 from covar_gen.core.shipped import shipped
+from covar_gen.evaluation.models.zoo import zoo
 
-RECIPES = "recipes"
+RECIPES, MODELS = "recipes", "models"
 
 
 def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
-    """(name, summary) of every plugin, by kind; shipped recipes under "recipes".
+    """(name, summary) of every plugin, by kind; then shipped recipes, then the zoo of models.
 
     Args:
         kind: one kind; None for all.
@@ -19,7 +20,7 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     Raises:
         PluginError: no such kind.
     """
-    known = [*plugins.KINDS, RECIPES]
+    known = [*plugins.KINDS, RECIPES, MODELS]
     if kind is not None and kind not in known:
         raise plugins.unknown("kind", kind, known, "")
     kinds = [kind] if kind is not None else known
@@ -29,6 +30,8 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
             found[each] = [
                 (p.parent.name, _first_comment(p.read_text("utf-8"))) for p in _recipes()
             ]
+        elif each == MODELS:
+            found[each] = [(entry.name, entry.summary()) for entry in zoo()]
         else:
             found[each] = [(name, plugins.summary(each, name)) for name in plugins.names(each)]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,29 @@ PACKAGE = Path(covar_gen.__file__).parent
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_all_kinds_are_listed_and_the_recipes_last() -> None:
+def test_all_kinds_are_listed_then_the_recipes_and_the_models() -> None:
     assert list(listing()) == [
-        "sources", "segmenters", "editors", "inpainters", "viewers", "variants", "recipes"
+        "sources", "segmenters", "editors", "inpainters", "viewers", "variants", "recipes",
+        "models",
     ]  # fmt: skip
+
+
+def test_the_models_are_listed_by_the_names_that_evaluate_takes() -> None:
+    said = dict(listing("models")["models"])
+    assert len(said) == 26
+    assert said["ViT-B-16-quickgelu/openai"] == (
+        "paper: B/16 OpenAI, 224 px, 86 M parameters, ImageNet 68.3 %"
+    )
+    assert said["toy:honest"] == "toy: toy honest, 64 px"
+
+
+def test_listing_the_models_loads_no_model_library() -> None:
+    code = (
+        "import sys; from covar_gen.commands.listing import listing; listing('models'); "
+        "print(sorted({'torch', 'open_clip', 'transformers', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

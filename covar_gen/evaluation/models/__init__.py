@@ -8,5 +8,6 @@ model.encode_image(pixels), model.encode_text(["a photo of a zebra."])
 
 from covar_gen.evaluation.models.base import Model
 from covar_gen.evaluation.models.loading import load_model, wrap
+from covar_gen.evaluation.models.zoo import ZooEntry, expand, zoo
 
-__all__ = ["Model", "load_model", "wrap"]
+__all__ = ["Model", "ZooEntry", "expand", "load_model", "wrap", "zoo"]

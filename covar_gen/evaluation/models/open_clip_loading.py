@@ -39,6 +39,7 @@ def from_tag(name: str, device: str, precision: Precision) -> Model:
     config = open_clip.get_model_config(model)
     check_activation(name, bool(config.get("quick_gelu")), bool(weights.get("quick_gelu")), pairs)
     repo = str(weights.get("hf_hub", "")).rpartition("/")[0]
+    check_own(name, str(weights.get("hf_hub", "")))
     tokenizer = _tokenizer(model, config["text_cfg"], None, repo, name)
     said = {key: weights[key] for key in _FROM_TAG if key in weights}
     file = _weights(weights, name)
@@ -154,11 +155,34 @@ def check_published(name: str, repo: str, built: bool) -> None:  # noqa: FBT001 
         raise ModelError(what, where=name, mend="Write its open_clip name instead: NAME/tag")
 
 
+def check_own(name: str, place: str) -> None:
+    """Refuse a tag whose weights are another tag's: a slip in open_clip's table.
+
+    open_clip 3.3 fetches laion400m_e31 of ViT-B-16-plus-240 for laion400m_e32.
+
+    Args:
+        name: `NAME/tag`.
+        place: where open_clip finds its weights on the Hub.
+
+    Raises:
+        ModelError: the place bears the name of another tag of the same model.
+    """
+    import open_clip
+
+    model, _, tag = name.rpartition("/")
+    for other in open_clip.list_pretrained_tags_by_model(model):
+        theirs = open_clip.get_pretrained_cfg(model, other).get("hf_hub")
+        if other != tag and theirs == place and place.rstrip("/").endswith(f".{other}"):
+            what = f"open_clip fetches the weights of {other} for it"
+            raise ModelError(what, where=name, mend=f"Write {model}/{other}, which they are")
+
+
 def _unknown(name: str, pairs: set[str]) -> ModelError:
     """The answer to a name that is no pair: the nearest of its model's tags, or of all names."""
     model, _, tag = name.rpartition("/")
     pairs = {pair for pair in pairs if _fits(pair)}
-    tags = sorted(pair for pair in pairs if pair.rpartition("/")[0].startswith(model))
+    like = {pair for pair in pairs if pair.rpartition("/")[0].startswith(model)}
+    tags = sorted(like, key=len, reverse=True)
     if model and tags:
         own = {pair.rpartition("/")[2]: pair for pair in tags}
         offered = [own[each] for each in difflib.get_close_matches(tag, own, n=3, cutoff=0)]
