@@ -97,7 +97,7 @@ class Scene:
         number: of the background in the data's list, None where it has none.
         name: of the background.
         right: bool (n,), where the model is right.
-        sources: int64 (n,), numbers of the source photographs, from 0 without gaps.
+        photographs: int64 (n,), numbers of the source photographs among all of the evaluation.
         ids: int32 (n, k), classes with the largest logits, best first.
         chances: float64 (n, k), their softmax probabilities.
     """
@@ -105,7 +105,7 @@ class Scene:
     number: int | None
     name: str
     right: NDArray[np.bool_]
-    sources: NDArray[np.int64]
+    photographs: NDArray[np.int64]
     ids: NDArray[np.int32]
     chances: NDArray[np.float64]
 
@@ -145,7 +145,7 @@ def scenes(
             number,
             str(name),
             predicted.true_rank[mine] == 1,
-            np.unique(images.sources[mine], return_inverse=True)[1],
+            images.sources[mine],
             predicted.top_ids[mine],
             probabilities(predicted.top_logits[mine], predicted.logsumexp[mine]),
         )
@@ -160,6 +160,7 @@ def _parts(
     results: Results, scene: Scene, shown: int, replicates: int, seed: int
 ) -> Iterator[dict[str, Any]]:
     classes = results.classes
+    sources = np.unique(scene.photographs, return_inverse=True)[1]
     asked = []
     tallies: list[NDArray[np.float64]] = []
     for correct in (INCLUDED, LEFT_OUT):
@@ -169,7 +170,7 @@ def _parts(
             best = np.argsort(-values, kind="stable")[:shown]
             best = best[values[best] > 0]
             asked.append((correct, reading, kept, best))
-            tallies.append(_tally(scene, reading, kept, best))
+            tallies.append(_tally(scene, sources, reading, kept, best))
     widths = [tally.shape[1] for tally in tallies]
 
     def statistic(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -202,11 +203,15 @@ def _parts(
 
 
 def _tally(
-    scene: Scene, reading: str, kept: NDArray[np.bool_], best: NDArray[np.int64]
+    scene: Scene,
+    owner: NDArray[np.int64],
+    reading: str,
+    kept: NDArray[np.bool_],
+    best: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Per source: images kept, and the sum of each class's value over them: float64 (S, 1 + k)."""
-    count = int(scene.sources.max()) + 1
-    sources, ids = scene.sources[kept], scene.ids[kept]
+    count = int(owner.max()) + 1
+    sources, ids = owner[kept], scene.ids[kept]
     found = [np.bincount(sources, minlength=count)]
     for label in best:
         each = (
