@@ -103,6 +103,8 @@ def numbered(values: pa.ChunkedArray, where: str) -> tuple[NDArray[np.int32], tu
     Raises:
         LabelsError: rows without a label, or no rows.
     """
+    if words(values.type):
+        values = pc.if_else(pc.equal(values, ""), None, values)
     check_labels(values, where)
     values = values.combine_chunks()
     different = values.unique()
@@ -176,8 +178,8 @@ def factors(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Columns:
 
 
 def labels(kind: pa.DataType) -> bool:
-    """True for a type that labels can have: words or whole numbers."""
-    return words(kind) or bool(pa.types.is_integer(kind))
+    """True for a type that labels can have: words, whole numbers, or nothing at all."""
+    return words(kind) or bool(pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def words(kind: pa.DataType) -> bool:

@@ -187,7 +187,8 @@ def _read(path: Path) -> pa.Table:
         if path.suffix == ".csv":
             from pyarrow import csv
 
-            return csv.read_csv(path)
+            nothing = csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
+            return csv.read_csv(path, convert_options=nothing)
         if path.suffix == ".jsonl":
             from pyarrow import json
 
