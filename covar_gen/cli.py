@@ -211,7 +211,9 @@ def evaluate(
     precision: Annotated[
         str | None, typer.Option(help="fp32, bf16 or fp16; bf16 on a GPU if left out")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="images per step; lower it for memory")] = 64,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="images per step: 64 on a GPU, 16 elsewhere")
+    ] = None,
     block: Annotated[int | None, typer.Option(min=1, help="images per part; 1024")] = None,
     memory: Annotated[
         float | None, typer.Option(help="GiB that models resident together may take")

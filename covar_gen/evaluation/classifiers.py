@@ -12,12 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covar_gen.core.files import Staging
+from covar_gen.evaluation.computing import Device
 from covar_gen.evaluation.labels import ClassList
 from covar_gen.evaluation.models.base import Model
 
@@ -28,7 +29,7 @@ CACHE = "COVAR_CACHE"
 """Environment variable: where classifiers are kept; `~/.cache/covar-gen` without it."""
 VERSION = 1
 """Raised whenever the same model and prompts would give another classifier."""
-PROMPTS = 256
+PROMPTS = 64
 """Prompts that go through the text tower together: fixed, so that rounding never varies."""
 
 Notice = Callable[[str], None]
@@ -52,7 +53,12 @@ def classifier_key(model: Model, classes: ClassList) -> str:
 
 
 def classifier(
-    model: Model, classes: ClassList, *, cache: Path | None = None, notice: Notice = print
+    model: Model,
+    classes: ClassList,
+    device: Device,
+    *,
+    cache: Path | None = None,
+    notice: Notice = print,
 ) -> torch.Tensor:
     """The class embeddings of a model, from the cache where they are in it.
 
@@ -61,6 +67,7 @@ def classifier(
     Args:
         model: with its text tower still there.
         classes: names and templates.
+        device: where the model is.
         cache: a folder; None: `cache_folder()`.
         notice: told when a classifier has to be made.
 
@@ -76,7 +83,7 @@ def classifier(
         if rows is None:
             prompts = len(set(classes.names)) * len(classes.templates)
             notice(f"{model.name}: making the text classifier ({prompts} prompts)")
-            rows = _unique_rows(model, classes)
+            rows = _unique_rows(model, classes, device)
             staging = Staging(folder)
             try:
                 data = safetensors.torch.save({"classifier": rows})
@@ -99,33 +106,19 @@ def _kept(path: Path) -> torch.Tensor | None:
     return found
 
 
-def _unique_rows(model: Model, classes: ClassList) -> torch.Tensor:
+def _unique_rows(model: Model, classes: ClassList, device: Device) -> torch.Tensor:
     """One row per distinct name, in order of its first class: float32 (U, D)."""
     import torch
 
     names = list(dict.fromkeys(classes.names))
-    rows = []
-    with torch.inference_mode():
-        for embeddings in _by_class(model, names, classes.templates):
-            mean = embeddings.mean(dim=0)
-            rows.append((mean / mean.norm()).cpu())
-    return torch.stack(rows).clone()
-
-
-def _by_class(
-    model: Model, names: Sequence[str], templates: Sequence[str]
-) -> Iterator[torch.Tensor]:
-    """Embeddings of each name's prompts: float32 (T, D), name by name."""
-    import torch
-
+    templates = classes.templates
     prompts = [template.replace("{}", name) for name in names for template in templates]
-    waiting = torch.empty(0)
-    for start in range(0, len(prompts), PROMPTS):
-        found = model.encode_text(prompts[start : start + PROMPTS])
-        waiting = found if not len(waiting) else torch.cat([waiting, found])
-        while len(waiting) >= len(templates):
-            yield waiting[: len(templates)]
-            waiting = waiting[len(templates) :]
+    chunks = [prompts[start : start + PROMPTS] for start in range(0, len(prompts), PROMPTS)]
+    found = [device.submit(model.encode_text, chunk) for chunk in chunks]
+    embeddings = torch.cat([future.result() for future in found])
+    mean = embeddings.reshape(len(names), len(templates), -1).mean(dim=1)
+    rows: torch.Tensor = (mean / mean.norm(dim=-1, keepdim=True)).cpu().clone()
+    return rows
 
 
 @contextmanager

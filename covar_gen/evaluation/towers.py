@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from covar_gen.evaluation.scoring import logits, scores
 
 if TYPE_CHECKING:
     import torch
+
+
+Columns: TypeAlias = "dict[str, torch.Tensor]"
+"""Scores of a batch by their column of covar_gen.evaluation.rows.PREDICTIONS, on the device."""
 
 
 @dataclass
@@ -43,7 +47,7 @@ class Tower:
         module = self.model.module
         return sum(p.numel() * p.element_size() for p in module.parameters())
 
-    def see(self, pixels: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
+    def see(self, pixels: torch.Tensor, labels: torch.Tensor) -> Columns:
         """Score images.
 
         Args:
@@ -51,8 +55,7 @@ class Tower:
             labels: int64 (B,), true classes, on the model's device.
 
         Returns:
-            Columns of covar_gen.evaluation.rows.PREDICTIONS as tensors on the device, and `batch`,
-            how many images went through the tower together.
+            The columns; `batch` is how many images went through the tower together.
 
         Raises:
             DeviceMemoryError: a single image does not fit.
@@ -75,7 +78,7 @@ class Tower:
         second = self.see(pixels[half:], labels[half:])
         return {name: torch.cat([first[name], second[name]]) for name in first}
 
-    def _see(self, pixels: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
+    def _see(self, pixels: torch.Tensor, labels: torch.Tensor) -> Columns:
         import torch
 
         embeddings = self.model.encode_image(pixels)
@@ -114,7 +117,7 @@ class Normalised:
         return self._ready[preprocessing]
 
 
-def on_host(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, np.ndarray[Any, Any]]:
+def on_host(batches: Sequence[Columns]) -> dict[str, np.ndarray[Any, Any]]:
     """Columns of consecutive batches, joined, as arrays of the types they are stored in."""
     import torch
 

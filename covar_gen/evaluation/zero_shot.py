@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from covar_gen.core.launch import THREADS, guarded, leash, logging_to, progress
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.evaluation.classifiers import classifier
+from covar_gen.evaluation.computing import Device, device_of
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.models.base import Model, Precision, folder_of
@@ -38,16 +40,18 @@ from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prep
 from covar_gen.evaluation.reading import Batch, Rows, batches
 from covar_gen.evaluation.results import MADE_WITH, part_name, read_json
 from covar_gen.evaluation.scoring import part
-from covar_gen.evaluation.towers import Normalised, Tower, on_host
+from covar_gen.evaluation.towers import Columns, Normalised, Tower, on_host
 
 if TYPE_CHECKING:
     import torch
 
 TABLE = "zero_shot"
-BATCH = 64
-"""Images that go through a tower together."""
-SHARE = 0.7
-"""Share of the free memory that resident towers may take; the rest is for their activations."""
+BATCHES = {"cuda": 64}
+BATCH = 16
+"""Images that go through a tower together: on a GPU more, where there are no threads to feed."""
+
+MOST_WAITING = 16
+"""Batches that may wait for a thread of the CPU."""
 
 log = logging.getLogger("covar_gen")
 
@@ -59,15 +63,15 @@ class Settings:
     Attributes:
         device: a torch device; None: this process's GPU where there is one, else the CPU.
         precision: of the towers; None: bf16 on a GPU, fp32 elsewhere.
-        batch: images that go through a tower together.
+        batch: images that go through a tower together; None: 64 on a GPU, 16 elsewhere.
         embeddings: keep every image's embedding, float16.
-        memory: GiB that towers resident together may take; None: `SHARE` of what is free.
+        memory: GiB that towers resident together may take; None: 70 % of what is free.
         threads: that decode, and that compute on a CPU.
     """
 
     device: str | None = None
     precision: Precision | None = None
-    batch: int = BATCH
+    batch: int | None = None
     embeddings: bool = False
     memory: float | None = None
     threads: int = 2
@@ -103,6 +107,7 @@ def evaluate(
     """
     names = expand(models)
     ranks = Ranks.from_environment()
+    given = settings or Settings()
     data = open_data(**vars(place))
     make_folder(out)
     sweep(out)
@@ -112,7 +117,8 @@ def evaluate(
             task = prepare(
                 data, place, out, staging, classes=classes, templates=templates, block=block
             )
-            _Pass(task, staging, ranks, settings or Settings(), report).run(names)
+            with device_of(given.device, ranks.local, given.threads) as device:
+                _Pass(task, staging, ranks, given, device, report).run(names)
     finally:
         staging.close()
     return task
@@ -122,14 +128,23 @@ class _Pass:
     """This process's part of the work."""
 
     def __init__(
-        self, task: Task, staging: Staging, ranks: Ranks, settings: Settings, report: Report
+        self,
+        task: Task,
+        staging: Staging,
+        ranks: Ranks,
+        settings: Settings,
+        device: Device,
+        report: Report,
     ) -> None:
         self.task = task
         self.staging = staging
         self.ranks = ranks
         self.settings = settings
         self.report = report
-        self.device, self.precision = _device(settings, ranks)
+        self.device = device
+        on_gpu = device.place.type == "cuda"
+        self.precision: Precision = settings.precision or ("bf16" if on_gpu else "fp32")
+        self.batch = settings.batch or BATCHES.get(device.place.type, BATCH)
         self.root = task.results.root
         size = int(task.results.about["block"])
         count = task.results.count
@@ -144,7 +159,8 @@ class _Pass:
             stop - start for name in wanting for start, stop in self._lacking(folder_of(name))
         )
         self.report(0, self.total)
-        budget = _budget(self.settings, self.device)
+        given = self.settings.memory
+        budget = self.device.memory() if given is None else given * 2**30
         towers: list[Tower] = []
         for name in wanting:
             tower = self._tower(name)
@@ -175,12 +191,12 @@ class _Pass:
         """Load a model and make its classifier; its text tower is given back."""
         import torch
 
-        model = load_model(name, device=str(self.device), precision=self.precision)
+        place = self.device.place
+        model = load_model(name, device=str(place), precision=self.precision)
         self._claim(model)
-        rows = classifier(model, self.task.classes, notice=_notice)
+        rows = classifier(model, self.task.classes, self.device, notice=_notice)
         model.release_text()
         groups = torch.tensor(self.task.classes.groups, dtype=torch.int64)
-        place = self.device
         return Tower(model, rows.to(place), groups.to(place), self.settings.embeddings)
 
     def _claim(self, model: Model) -> None:
@@ -191,8 +207,7 @@ class _Pass:
             "embeddings": self.settings.embeddings,
         }
         claim(folder / MADE_WITH, about, self.staging)
-        device, batch = _device_name(self.device), self.settings.batch
-        record(folder, self.ranks, self.staging, device=device, batch=batch)
+        record(folder, self.ranks, self.staging, device=self.device.name, batch=self.batch)
 
     def _pass(self, towers: list[Tower]) -> None:
         """One pass over the images that any of these towers lacks."""
@@ -201,14 +216,18 @@ class _Pass:
         said = ", ".join(t.model.name for t in towers)
         log.info("one pass over %d blocks for %d models: %s", len(blocks), len(towers), said)
         grids = sorted({t.model.preprocessing.grid for t in towers})
-        step = self.settings.batch
+        step = self.batch
         wanted = [
             (start, min(start + step, block[1]))
             for block in blocks
             for start in range(*block, step)
         ]
         read = batches(
-            self.task.data, wanted, grids, self.settings.threads, pin=self.device.type == "cuda"
+            self.task.data,
+            wanted,
+            grids,
+            self.settings.threads,
+            pin=self.device.place.type == "cuda",
         )
         for block in blocks:
             of_block = [t for t in towers if block in lacking[t.model.folder]]
@@ -216,29 +235,37 @@ class _Pass:
 
     def _block(self, block: Rows, towers: list[Tower], read: Iterator[Batch]) -> None:
         """Score a block and write a part of each tower."""
-        import torch
-
         seen: list[Batch] = []
-        found: list[list[dict[str, torch.Tensor]]] = [[] for _ in towers]
-        with torch.inference_mode():
-            while not seen or seen[-1].rows[1] < block[1]:
-                batch = next(read)
-                labels = torch.from_numpy(self.task.labels[slice(*batch.rows)].astype(np.int64))
-                labels = labels.to(self.device)
-                pixels = Normalised(batch.pixels, self.device)
-                for tower, columns in zip(towers, found, strict=True):
-                    # Left on the device: waiting for it once a block keeps a GPU busy.
-                    columns.append(tower.see(pixels.of(tower.model.preprocessing), labels))
-                    self.done += len(batch.reasons)
-                seen.append(batch)
-                self.report(self.done, self.total)
+        found: list[list[Future[Columns]]] = [[] for _ in towers]
+        while not seen or seen[-1].rows[1] < block[1]:
+            batch = next(read)
+            labels = self._labels(batch.rows)
+            pixels = Normalised(batch.pixels, self.device.place)
+            for tower, columns in zip(towers, found, strict=True):
+                ready = pixels.of(tower.model.preprocessing)
+                columns.append(self.device.submit(tower.see, ready, labels))
+            seen.append(Batch(batch.rows, {}, batch.reasons, batch.content))
+            self._wait(found)
         for tower, columns in zip(towers, found, strict=True):
-            self._write(block, tower, seen, columns)
+            # Left on the device until now: waiting for it once a block keeps a GPU busy.
+            self._write(block, tower, seen, [future.result() for future in columns])
+            self.done += block[1] - block[0]
+            self.report(self.done, self.total)
         sync(self.root)
 
-    def _write(
-        self, block: Rows, tower: Tower, seen: list[Batch], columns: list[dict[str, torch.Tensor]]
-    ) -> None:
+    def _wait(self, found: list[list[Future[Columns]]]) -> None:
+        """Let the towers catch up: batches that wait for a thread take memory."""
+        waiting = [future for columns in found for future in columns if not future.done()]
+        if len(waiting) > MOST_WAITING:
+            waiting[0].result()
+
+    def _labels(self, rows: Rows) -> torch.Tensor:
+        import torch
+
+        found = torch.from_numpy(self.task.labels[slice(*rows)].astype(np.int64))
+        return found.to(self.device.place)
+
+    def _write(self, block: Rows, tower: Tower, seen: list[Batch], columns: list[Columns]) -> None:
         rows = self.task.data.rows.slice(block[0], block[1] - block[0])
         joined = on_host(columns)
         joined["content"] = np.array([hash_ for batch in seen for hash_ in batch.content])
@@ -258,40 +285,6 @@ def _notice(text: str) -> None:
     print(text, flush=True)
 
 
-def _device(settings: Settings, ranks: Ranks) -> tuple[torch.device, Precision]:
-    """The device and the precision that the settings leave open; arithmetic made exact."""
-    import torch
-
-    place = settings.device
-    if place is None:
-        place = "cpu"
-        if torch.cuda.is_available():
-            place = f"cuda:{ranks.local % torch.cuda.device_count()}"
-    device = torch.device(place)
-    torch.set_num_threads(settings.threads)
-    # Convolutions would round to 10 bits by default: patch embeddings are convolutions.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    return device, settings.precision or ("bf16" if device.type == "cuda" else "fp32")
-
-
-def _device_name(device: torch.device) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _budget(settings: Settings, device: torch.device) -> float:
-    """Bytes that towers may take together."""
-    import torch
-
-    if settings.memory is not None:
-        return settings.memory * 2**30
-    if device.type == "cuda":
-        return SHARE * torch.cuda.mem_get_info(device)[0]
-    return SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def arguments() -> argparse.ArgumentParser:
     """The command line, the same as that of `covar-gen evaluate` without --processes."""
     parser = argparse.ArgumentParser(
@@ -305,7 +298,7 @@ def arguments() -> argparse.ArgumentParser:
     for name in ("name", "split", "revision", "image-column", "label-column", "device"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"))
-    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--batch", type=int)
     parser.add_argument("--block", type=int)
     parser.add_argument("--memory", type=float)
     parser.add_argument("--embeddings", action="store_true")

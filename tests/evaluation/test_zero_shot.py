@@ -192,7 +192,7 @@ def test_a_run_folder_is_evaluated_with_its_subsets_and_its_files_are_checked(
     ("changes", "said"),
     [
         ({"classes": "imagenet-r"}, "not among"),
-        ({"templates": "simple"}, "templates"),
+        ({"templates": "simple"}, "classes.digest"),
         ({"settings": {"precision": "bf16"}}, "--precision fp32"),
         ({"settings": {"embeddings": True}}, "embeddings"),
         ({"block": 4}, "block"),

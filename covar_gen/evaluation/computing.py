@@ -1,0 +1,100 @@
+"""How towers compute: on a GPU one after another, on a CPU in threads that stay out of each other.
+
+Libraries that share one operation between threads round it differently with each number of
+threads. So every operation here has one thread, and it is batches that are shared between threads:
+their number changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+SHARE = 0.7
+"""Share of the free memory that resident towers may take; the rest is for their activations."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and the threads that give it work.
+
+    Attributes:
+        place: the torch device.
+        pool: threads that compute; None on a GPU, which has an order of its own.
+    """
+
+    place: torch.device
+    pool: ThreadPoolExecutor | None
+
+    @property
+    def name(self) -> str:
+        """What it is called: the GPU's name, or `cpu`."""
+        import torch
+
+        if self.place.type == "cuda":
+            return torch.cuda.get_device_name(self.place)
+        return self.place.type
+
+    def memory(self) -> float:
+        """Bytes that resident towers may take together."""
+        import torch
+
+        if self.place.type == "cuda":
+            return SHARE * torch.cuda.mem_get_info(self.place)[0]
+        return SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def submit(self, work: Callable[P, R], *given: P.args, **named: P.kwargs) -> Future[R]:
+        """Compute without gradients, at once or in one of the threads."""
+        import torch
+
+        def computed() -> R:
+            with torch.inference_mode():
+                return work(*given, **named)
+
+        if self.pool is not None:
+            return self.pool.submit(computed)
+        done: Future[R] = Future()
+        done.set_result(computed())
+        return done
+
+
+@contextmanager
+def device_of(place: str | None, local_rank: int, threads: int) -> Iterator[Device]:
+    """A device while it lasts, its arithmetic exact; the process's settings are put back.
+
+    Args:
+        place: a torch device; None: this process's GPU where there is one, else the CPU.
+        local_rank: number of this process on its machine.
+        threads: that compute on a CPU.
+    """
+    import torch
+
+    if place is None:
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        place = f"cuda:{local_rank % there}" if there else "cpu"
+    found = torch.device(place)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = None
+    if found.type == "cpu":
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    # Convolutions would round to 10 bits by default: patch embeddings are convolutions.
+    exact = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    try:
+        with exact:
+            yield Device(found, pool)
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
