@@ -148,6 +148,10 @@ def _configuration(place: Mapping[str, Any], usual: str, where: str, asked: Aske
 
     if "data_files" in place or ("revision" not in place and not _has_card(Path(place["path"]))):
         return None
+    if "revision" in place and datasets.config.HF_HUB_OFFLINE:
+        # Without the Hub only the cache tells, by the names of its folders.
+        owned = place["path"].replace("/", "___")
+        return usual if Path(datasets.config.HF_DATASETS_CACHE, owned, usual).is_dir() else None
     names = datasets.get_dataset_config_names(**place)
     if usual in names:
         return usual

@@ -599,14 +599,18 @@ def test_a_data_set_on_the_hub_is_read_at_a_commit(
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "NO_PROXY": "127.0.0.1"}
-    asked = [{"place": "me/photos"}, {"place": "me/photos", "revision": "v9"}]
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, json.dumps(asked)],
-        env={**environment, "HF_HOME": str(tmp_path / "home")},
-        capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (identity, rows, sizes), gone = (json.loads(line) for line in done.stdout.splitlines())
+    environment |= {"HF_HOME": str(tmp_path / "home")}
+
+    def answers(*asked: dict[str, str], **more: str) -> list[Any]:
+        done = subprocess.run(
+            [sys.executable, "-c", ASK, json.dumps(asked)],
+            env={**environment, **more}, capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    online, gone = answers({"place": "me/photos"}, {"place": "me/photos", "revision": "v9"})
+    identity, rows, sizes = online
     assert identity == {
         "kind": "hub", "id": "me/photos", "commit": COMMIT, "name": "all", "split": "test",
         "image": "image", "label": "label",
@@ -617,3 +621,7 @@ def test_a_data_set_on_the_hub_is_read_at_a_commit(
     assert gone == (
         "PhotographsError: me/photos: the data set has no such revision. Check --revision"
     )
+    named, unnamed = answers(
+        {"place": "me/photos", "name": "all"}, {"place": "me/photos"}, HF_HUB_OFFLINE="1"
+    )
+    assert named == unnamed == online
