@@ -137,7 +137,7 @@ def pairs(
     total = shared.evaluated.sum(axis=0)
     # Averages over subsets are compared by each photograph's part of them.
     parts_of = with_average(ratio(right, total[None, None, :]), images)
-    accuracy = 100 * parts_of.sum(axis=0)
+    accuracy = with_average(100 * ratio(right.sum(axis=0), total[None]), images)
     sources = source_counts(shared.evaluated, images)
     parts = []
     for place, name in enumerate(names(images)):
