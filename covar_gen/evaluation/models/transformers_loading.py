@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def from_folder(folder: Path, name: str, repo: str, device: str, precision: Prec
 
     kind = _class_in(folder, name)
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    with one_line(name, "transformers"):
+    with one_line(name, "transformers"), _without_bars():
         module, report = getattr(transformers, kind).from_pretrained(
             folder, dtype=types[precision], output_loading_info=True, local_files_only=True
         )
@@ -125,6 +127,21 @@ def _tokenizer(folder: Path, config: Any, name: str) -> Tokenizer:
     with one_line(name, "transformers"):
         found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return padded(found, config, name)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """transformers draws a bar for every model it loads; ours counts images."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    if drawn:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def _class_in(folder: Path, name: str) -> str:
