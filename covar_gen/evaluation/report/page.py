@@ -1,0 +1,243 @@
+"""The report of an evaluation: tables, figures, and one page that needs nothing but itself.
+
+Reads:  an evaluation folder, and the images of its examples where they still are
+Writes: DIR/tables/, DIR/figures/, DIR/report.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from covar_gen.core.files import Staging
+from covar_gen.evaluation.analyses import TABLES
+from covar_gen.evaluation.models.zoo import members, zoo
+from covar_gen.evaluation.report import examples as showing
+from covar_gen.evaluation.report import facts, figures
+from covar_gen.evaluation.report.choosing import Chosen, choose_models
+from covar_gen.evaluation.report.class_figures import class_drop_figures
+from covar_gen.evaluation.report.drawing import Drawing, style
+from covar_gen.evaluation.report.findings import findings
+from covar_gen.evaluation.report.sections import SECTIONS, Block, Laid, Section, kind_of, lay_out
+from covar_gen.evaluation.report.writing import write_figures, write_tables
+from covar_gen.evaluation.results import Results
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+PAGE = "report.html"
+TOY = "toy:"
+PUBLISHED = "published"
+_HERE = Path(__file__).resolve().parent
+
+
+def make_report(results: Results, *, compare_paper: bool = False, group: str | None = None) -> Path:
+    """Write an evaluation's tables, figures and page.
+
+    The same folder gives the same bytes, the examples as long as their images are there.
+
+    Args:
+        results: an evaluation folder with at least one complete model.
+        compare_paper: also puts the published numbers beside the measured ones.
+        group: names and groups of the zoo, separated by commas: the models that count; None: all
+            that are complete.
+
+    Returns:
+        The page.
+
+    Raises:
+        EvaluationFolderError: none of the models was evaluated.
+        IncompleteInputError: a model is not complete.
+        MissingExtraError: matplotlib is not installed.
+    """
+    chosen = choose_models(results, group, members)
+    with style():
+        tables = {
+            name: (table.make(chosen), table.title)
+            for name, table in TABLES.items()
+            if compare_paper or not table.published
+        }
+        folders = {model: chosen.folder(model).name for model in chosen.models()}
+        laid = {
+            name: lay_out(name, table, title, folders) for name, (table, title) in tables.items()
+        }
+        drawings = _drawings({name: table for name, (table, _) in tables.items()}, folders)
+    page = _page(chosen, results, {n: t for n, (t, _) in tables.items()}, laid, drawings)
+    staging = Staging(results.root)
+    try:
+        kept = {
+            name: (table, laid[name].sheet) for name, (table, _) in tables.items() if len(table)
+        }
+        write_tables(results.root, kept, staging)
+        write_figures(results.root, drawings, staging)
+        staging.replace(results.root / PAGE, page.encode())
+    finally:
+        staging.close()
+    return results.root / PAGE
+
+
+def _drawings(tables: Mapping[str, pa.Table], folders: Mapping[str, str]) -> list[Drawing]:
+    """Every figure that the tables have numbers for, in the order of the page."""
+    models = figures.ranked(tables["accuracy"])
+    entries = {entry.name: entry for entry in zoo()}
+    found: list[Drawing] = []
+    for name, table in tables.items():
+        kind = kind_of(table)
+        if kind == "accuracy":
+            found += figures.accuracy_figure(table)
+            found += figures.size_figures(table, entries)
+        elif kind == "subset_drops":
+            found += figures.subset_drop_figure(table, name, models)
+        elif kind == "class_drops":
+            found += class_drop_figures(table, models, folders)
+        elif kind == "consistency":
+            found += figures.consistency_figure(table, models)
+    return found
+
+
+ORDER = (
+    ("evaluated", "What was evaluated"),
+    ("accuracy", "Accuracy"),
+    ("subset_drops", "Drops by subset"),
+    ("class_drops", "Drops by class"),
+    ("backgrounds", "What backgrounds call for"),
+    ("comparisons", "Models against each other"),
+    ("published", "Measured beside published"),
+    ("claims", "Claims of the paper"),
+    ("examples", "Images to look at"),
+    ("rejected", "Rejected images"),
+    ("files", "Files and method"),
+)
+"""Sections of the page; those with nothing in them are left out."""
+
+
+INTROS = {
+    "subset_drops": ("How far accuracy falls when one thing about the images changes.",),
+    "class_drops": (
+        (
+            "How far each class's accuracy falls against its original photographs. Small classes "
+            "have wide intervals, which are in the files of the tables; figures/ has a heat map "
+            "of classes and subsets for each model."
+        ),
+    ),
+    "backgrounds": (
+        (
+            "Classes that a model answers before a background whatever the object is: where one "
+            "class comes up again and again among the wrong answers, the background calls for it."
+        ),
+    ),
+    "comparisons": (
+        (
+            "Two models see the same images, so that their difference is tested image by image, "
+            "the images of one photograph together."
+        ),
+    ),
+    "claims": ("Sentences of the paper's discussion, tested on the numbers measured here.",),
+}
+FILES = (
+    (
+        "Beside this page, tables/ has every table as Parquet and CSV with all digits and as LaTeX "
+        "(booktabs), figures/ every figure as PDF and SVG."
+    ),
+    (
+        "Intervals are 95% and come from drawing photographs with replacement (bootstrap), with "
+        "all of their images at once: images of one photograph never count as independent."
+    ),
+)
+
+
+def _page(
+    chosen: Chosen,
+    results: Results,
+    tables: Mapping[str, pa.Table],
+    laid: Mapping[str, Laid],
+    drawings: Sequence[Drawing],
+) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f}%"
+    environment.filters["picture"] = _picture
+    models = chosen.models()
+    place = str((results.about.get("place") or {}).get("place") or results.root.name)
+    return environment.get_template("report.html").render(
+        title=Path(place).name or place,
+        lead=_lead(chosen),
+        toys=[model for model in models if model.startswith(TOY)],
+        findings=findings(tables),
+        sections=_sections(chosen, results, tables, laid, drawings),
+        headings={"missed": "Every model is wrong", "divided": "Models disagree"}
+        if len(models) > 1
+        else {"missed": "The model is wrong", "divided": ""},
+        chosen={kind: f"{said} {showing.RULE}" for kind, said in showing.CHOSEN.items()},
+        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
+        script=Markup((_HERE / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - ours
+    )
+
+
+def _lead(chosen: Chosen) -> str:
+    models = len(chosen.models())
+    said = "1 model" if models == 1 else f"{models} models"
+    return f"Zero-shot classification of {chosen.count:,} images by {said}"
+
+
+def _picture(svg: str, drawing: Drawing) -> Markup:
+    """A figure's SVG, which matplotlib has escaped, with what it shows in words."""
+    from markupsafe import Markup
+
+    label = Markup('<svg role="img" aria-label="{}" ').format(drawing.alt)
+    return label + Markup(svg.removeprefix("<svg "))  # noqa: S704 - texts in it are escaped
+
+
+def _sections(
+    chosen: Chosen,
+    results: Results,
+    tables: Mapping[str, pa.Table],
+    laid: Mapping[str, Laid],
+    drawings: Sequence[Drawing],
+) -> list[Section]:
+    models = chosen.models()
+    blocks: dict[str, list[Block]] = {}
+    for name, table in tables.items():
+        if len(table):
+            kind = kind_of(table)
+            blocks.setdefault(SECTIONS.get(kind, kind), []).extend(laid[name].blocks)
+    for one in drawings:
+        if not one.shown:
+            continue
+        block = Block(f"figure-{one.name}", drawing=one, folded=one.folded)
+        blocks.setdefault(one.section, []).append(block)
+    said: dict[str, list[str]] = {}
+    about: dict[str, tuple[tuple[str, str], ...]] = {}
+    blocks["evaluated"] = [Block("models", sheet=facts.models_sheet(chosen, models))]
+    about["evaluated"] = facts.what_was_evaluated(chosen) + facts.versions(chosen, models)
+    left_out = [name for name in results.models(complete=False) if name not in models]
+    if left_out:
+        said["evaluated"] = [f"Not in this report: {', '.join(left_out)}."]
+    rejected = facts.rejected_sheet(chosen, models)
+    if rejected is not None:
+        blocks["rejected"] = [Block("rejected", sheet=rejected)]
+    shown, why = showing.examples(chosen, models)
+    if why:
+        said["examples"] = [why]
+    said["files"] = list(FILES)
+    found = []
+    for key, title in ORDER:
+        intro = (*INTROS.get(key, ()), *said.get(key, ()))
+        mine = tuple(shown) if key == "examples" else ()
+        if blocks.get(key) or said.get(key) or mine:
+            section = Section(
+                key, title, intro, about.get(key, ()), tuple(blocks.get(key, ())), mine
+            )
+            found.append(section)
+    return found
