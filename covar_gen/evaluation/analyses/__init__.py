@@ -11,14 +11,16 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from covar_gen.evaluation.analyses.accuracy import accuracy
-from covar_gen.evaluation.analyses.backgrounds import top_classes
-from covar_gen.evaluation.analyses.claims import claims
-from covar_gen.evaluation.analyses.class_drops import class_drops
-from covar_gen.evaluation.analyses.comparisons import consistency, pairs
-from covar_gen.evaluation.analyses.drops import subset_drops
+from covar_gen.evaluation.analyses import (
+    accuracy,
+    backgrounds,
+    claims,
+    class_drops,
+    comparisons,
+    drops,
+    published,
+)
 from covar_gen.evaluation.analyses.marks import BG_VARIED, ORIGINAL
-from covar_gen.evaluation.analyses.published import compare_backgrounds, compare_paper
 from covar_gen.evaluation.results import Results
 
 
@@ -42,34 +44,44 @@ ORIGINALS = "original photographs among the images (subset `original`)"
 TWO_MODELS = "at least two models"
 
 TABLES: dict[str, Analysis] = {
-    "accuracy": Analysis(accuracy, "Accuracy per subset"),
+    "accuracy": Analysis(accuracy.accuracy, "Accuracy per subset"),
     "subset_drops": Analysis(
-        partial(subset_drops, reference=BG_VARIED),
+        partial(drops.subset_drops, reference=BG_VARIED),
         "Drops of accuracy from varied backgrounds to the other subsets",
         "the subset `bg_varied` and another one",
     ),
     "original_drops": Analysis(
-        partial(subset_drops, reference=ORIGINAL),
+        partial(drops.subset_drops, reference=ORIGINAL),
         "Drops of accuracy from the original photographs to the subsets",
         ORIGINALS,
     ),
     "class_drops": Analysis(
-        class_drops, "Drops of accuracy per class from the original photographs", ORIGINALS
+        class_drops.class_drops,
+        "Drops of accuracy per class from the original photographs",
+        ORIGINALS,
     ),
     "top_classes": Analysis(
-        top_classes, "Classes predicted most before each background", "a column `background`"
+        backgrounds.top_classes,
+        "Classes predicted most before each background",
+        "a column `background`",
     ),
-    "pairs": Analysis(pairs, "Differences between models, with paired tests", TWO_MODELS),
-    "consistency": Analysis(consistency, "Error consistency between models", TWO_MODELS),
+    "pairs": Analysis(
+        comparisons.pairs, "Differences between models, with paired tests", TWO_MODELS
+    ),
+    "consistency": Analysis(
+        comparisons.consistency, "Error consistency between models", TWO_MODELS
+    ),
     "compare_paper": Analysis(
-        compare_paper, "Measured beside published", "a model of the paper", published=True
+        published.compare_paper, "Measured beside published", "a model of the paper", published=True
     ),
     "compare_backgrounds": Analysis(
-        compare_backgrounds,
+        published.compare_backgrounds,
         "The paper's classes per background in what was measured",
         "ViT-B-16-quickgelu/openai, and the paper's backgrounds",
         published=True,
     ),
-    "claims": Analysis(claims, "Claims of the paper, tested on what was measured", published=True),
+    "claims": Analysis(
+        claims.claims, "Claims of the paper, tested on what was measured", published=True
+    ),
 }
 """Name of a table -> how it is made, in the order of the report."""
