@@ -23,15 +23,16 @@ BLOCK = 256
 """Pictures looked at together."""
 
 
-def held_out(count: int, *, typical: bool) -> tuple[list[Image], list[str]]:
+def held_out(count: int, *, typical: bool, first: int = 0) -> tuple[list[Image], list[str]]:
     """Pictures that no toy was trained on and no source shows, and their classes.
 
     Args:
         count: of pictures, the classes in turn.
         typical: True: each class before its typical background; False: before any of them.
+        first: number of the first; one number is always one object.
     """
     images, names = [], []
-    for number in range(count):
+    for number in range(first, first + count):
         seed = seed_of(0, "held out", str(number))
         name = CLASSES[number % len(CLASSES)]
         other = BACKGROUNDS[int(uniform(generator(seed), 0, len(BACKGROUNDS)))]

@@ -24,6 +24,8 @@ PATCH = 8
 WIDTH, HEADS = 64, 4
 """Channels and attention heads of every layer of both towers, and channels of the embedding."""
 VISION_LAYERS, TEXT_LAYERS = 4, 2
+READABLE = 0o644
+"""Mode of the weights' file, which safetensors would leave to its owner alone."""
 MEAN = STD = (0.5, 0.5, 0.5)
 """Of the preprocessing: levels from 0 to 255 become -1 to 1."""
 
@@ -103,7 +105,9 @@ class ClipTowers(Towers):
         config = {"model_cfg": _clip_config(), "preprocess_cfg": preprocessing}
         _write_json(folder / "open_clip_config.json", config)
         weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-        save_file(weights, folder / "open_clip_model.safetensors", {"format": "pt"})
+        file = folder / "open_clip_model.safetensors"
+        save_file(weights, file, {"format": "pt"})
+        file.chmod(READABLE)
         save_tokenizer(folder)
 
 
@@ -155,6 +159,7 @@ class SiglipTowers(Towers):
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors, preprocessor_config.json and the tokenizer."""
         self.model.save_pretrained(folder)
+        (folder / "model.safetensors").chmod(READABLE)
         preprocessing = {
             "image_processor_type": "SiglipImageProcessor",
             "processor_class": "SiglipProcessor",
