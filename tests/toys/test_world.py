@@ -53,6 +53,9 @@ def test_the_mask_is_where_the_picture_differs_from_its_background(name: str) ->
         # A pixel of the object may by chance have the background's colour.
         differs = (picture != background).any(axis=2)
         assert differs[drawn.mask].mean() > 0.99
+        lit = drawn.image[drawn.mask].max(axis=1)
+        # Most of the object lies within its dark rim.
+        assert np.median(lit) > 120
         assert not drawn.image[~drawn.mask].any()
 
 
