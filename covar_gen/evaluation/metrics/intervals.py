@@ -23,6 +23,8 @@ from covar_gen.evaluation.metrics.clusters import distinct
 LEVEL = 0.95
 REPLICATES = 1000
 SEED = 0
+Seed = int | tuple[int, ...]
+"""Of a random generator; a tuple where several are wanted."""
 
 _CELLS = 2_000_000
 """Draws held in memory at once."""
@@ -62,7 +64,7 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.
     return found
 
 
-def resample(sums: Sums, *, replicates: int = REPLICATES, seed: int = SEED) -> Sums:
+def resample(sums: Sums, *, replicates: int = REPLICATES, seed: Seed = SEED) -> Sums:
     """Sums over clusters drawn with replacement, as many as there are.
 
     Clusters of equal sums are drawn as one, with their joint probability, which is the same
@@ -123,7 +125,7 @@ def interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def bootstrap(
-    sums: Sums, statistic: Statistic, *, replicates: int = REPLICATES, seed: int = SEED
+    sums: Sums, statistic: Statistic, *, replicates: int = REPLICATES, seed: Seed = SEED
 ) -> Estimate:
     """A statistic of sums over clusters, with its interval.
 

@@ -12,7 +12,7 @@ SEED = 0
 EXACT = 12
 """Clusters up to which every assignment of signs is tried: 2**12 of them."""
 
-_COIN = 20
+_COIN = 60
 """How many coins (bits) are tossed in the time of one binomial number."""
 
 _CELLS = 4_000_000
@@ -59,7 +59,9 @@ def sign_flip(
     extreme = np.zeros(len(pairs), np.int64)
     step = max(1, _CELLS // max(len(rows), len(pairs), 1))
     for start in range(0, flips, step):
-        drawn = _signs(rng, min(step, flips - start), counts) @ rows
+        # A sum of signs is twice the number of heads, less the number of coins.
+        heads = _heads(rng, min(step, flips - start), counts)
+        drawn = 2 * (heads @ rows) - counts @ rows
         extreme += (np.abs(drawn[:, first] - drawn[:, second]) >= seen).sum(axis=0)
     found: NDArray[np.float64] = (1 + extreme) / (1 + flips)
     for place, (a, b) in enumerate(pairs):
@@ -77,15 +79,12 @@ def _upright(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _signs(rng: np.random.Generator, flips: int, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sums of `counts` fair signs: float64 (flips, len(counts))."""
-    shape = (flips, len(counts))
+def _heads(rng: np.random.Generator, flips: int, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Heads among `counts` fair coins: float64 (flips, len(counts))."""
     if len(counts) and counts.max() > 1:
-        tosses = rng.binomial(counts, 0.5, shape).astype(np.float64)
-    else:
-        data = rng.integers(0, 256, (flips, (len(counts) + 7) // 8), dtype=np.uint8)
-        tosses = np.unpackbits(data, axis=1, count=len(counts)).astype(np.float64)
-    return tosses * 2.0 - counts.astype(np.float64)
+        return rng.binomial(counts, 0.5, (flips, len(counts))).astype(np.float64)
+    data = rng.integers(0, 256, (flips, (len(counts) + 7) // 8), dtype=np.uint8)
+    return np.unpackbits(data, axis=1, count=len(counts)).astype(np.float64)
 
 
 def _every_assignment(differences: NDArray[np.float64]) -> float:
