@@ -245,7 +245,11 @@ def evaluate(
     }
     for found in score(data, models, out, options, processes=processes):
         rejected = f", {found.rejected} rejected" if found.rejected else ""
-        typer.echo(f"{found.model:<44} {found.top1:6.2f} % top-1 of {found.images}{rejected}")
+        said = ", ".join(
+            f"{subset} {'-' if share is None else f'{share:.1f}'}"
+            for subset, share in found.subsets.items()
+        )
+        typer.echo(f"{found.model}: {said} % top-1 of {found.images} images{rejected}")
     typer.echo(f"next: covar-gen report {out}")
 
 

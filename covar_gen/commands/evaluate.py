@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from covar_gen.core.launch import progress
 from covar_gen.core.processes import run_processes
+from covar_gen.evaluation.analyses.accuracy import accuracy
+from covar_gen.evaluation.analyses.marks import AVERAGE
 from covar_gen.evaluation.models.base import public_name
 from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import make_folder
@@ -22,13 +22,13 @@ class Scored:
 
     Attributes:
         model: its name.
-        top1: share of the images whose best class is the true one, in %.
+        subsets: top-1 accuracy of each subset and on average, in %; None where nothing was scored.
         images: number of images scored.
         rejected: number of images that could not be read.
     """
 
     model: str
-    top1: float
+    subsets: dict[str, float | None]
     images: int
     rejected: int
 
@@ -62,12 +62,25 @@ def evaluate(
         elif value is not None and value is not False:
             arguments += [f"--{name}", str(value)]
     run_processes("evaluation.zero_shot", arguments, processes, progress("zero_shot"))
-    return [_scored(out, public_name(name)) for name in names]
+    wanted = {public_name(name) for name in names}
+    return [found for found in scored(out) if found.model in wanted]
 
 
-def _scored(out: Path, model: str) -> Scored:
-    found = open_results(out).predictions(model)
-    count = int(found.ok.sum())
-    right = int((found.true_rank == 1).sum())
-    top1 = 100 * right / count if count else float(np.nan)
-    return Scored(model, top1, count, len(found.ok) - count)
+def scored(out: Path) -> list[Scored]:
+    """The complete models of an evaluation folder, each in short."""
+    results = open_results(out)
+    # The page gives intervals; one replicate gives the numbers at once.
+    rows = accuracy(results, replicates=1).to_pylist()
+    found = []
+    for model in results.models():
+        of_model = [row for row in rows if row["model"] == model]
+        counted = [row for row in of_model if row["subset"] != AVERAGE]
+        found.append(
+            Scored(
+                model,
+                {row["subset"]: row["accuracy"] for row in of_model},
+                sum(row["n_images"] for row in counted),
+                sum(row["n_rejected"] for row in counted),
+            )
+        )
+    return found
