@@ -41,7 +41,6 @@ def from_tag(name: str, device: str, precision: Precision) -> Model:
     repo = str(weights.get("hf_hub", "")).rpartition("/")[0]
     check_own(name, str(weights.get("hf_hub", "")))
     tokenizer = _tokenizer(model, config["text_cfg"], None, repo, name)
-    said = {key: weights[key] for key in _FROM_TAG if key in weights}
     file = _weights(weights, name)
     with one_line(name, "open_clip"):
         built = open_clip.create_model(
@@ -49,7 +48,7 @@ def from_tag(name: str, device: str, precision: Precision) -> Model:
             pretrained=file,
             precision=precision,
             device=device,
-            force_preprocess_cfg=said,
+            force_preprocess_cfg=published_preprocessing(weights),
             require_pretrained=True,
             **_towers(config, name),
         )
@@ -106,6 +105,15 @@ def from_object(
     return OpenClipModel(
         model, name=name, source="", preprocessing=preprocessing, tokenizer=tokenizer, ours=False
     )
+
+
+def published_preprocessing(weights: dict[str, Any]) -> dict[str, Any]:
+    """What a tag's configuration says about its images, but for their size.
+
+    Args:
+        weights: `open_clip.get_pretrained_cfg(NAME, tag)`.
+    """
+    return {key: weights[key] for key in _FROM_TAG if key in weights}
 
 
 def check_activation(name: str, built: bool, trained: bool, pairs: set[str]) -> None:  # noqa: FBT001 - two answers to one question

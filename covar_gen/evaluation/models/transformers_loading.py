@@ -131,7 +131,7 @@ def _tokenizer(folder: Path, config: Any, name: str) -> Tokenizer:
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """transformers draws a bar for every model it loads; ours counts images."""
+    """Without the bar that transformers draws for every model: ours counts images."""
     from transformers.utils import logging
 
     drawn = logging.is_progress_bar_enabled()

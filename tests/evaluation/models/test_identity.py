@@ -19,7 +19,7 @@ from covar_gen.evaluation.models.tokenizing import tokenizer_identity
 from covar_gen.evaluation.models.weights import weights_hash
 
 WEIGHTS = "open_clip_model.safetensors"
-FOLDERS = ["tiny_clip", "tiny_siglip", "tiny_hf_clip", "tiny_hf_siglip"]
+FOLDERS = ["tiny_clip", "tiny_siglip", "tiny_hf_siglip"]
 
 
 @pytest.fixture(params=FOLDERS)
@@ -84,6 +84,18 @@ def test_one_changed_text_weight_changes_the_text_side_only(folder: Path) -> Non
     after = load(changed(folder, name, lambda tensor: tensor[-1, -1].add_(1e-3)))
     assert after.text_identity()["weights"] != before.text_identity()["weights"]
     assert after.identity()["image"] == before.identity()["image"]
+
+
+def test_the_projections_of_transformers_clip_belong_to_their_sides(
+    tiny_hf_clip: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_hf_clip, tmp_path / "model"))
+    for side in ("visual", "text"):
+        changed(folder, f"{side}_projection.weight", lambda tensor: tensor[0, 0].add_(1))
+        one, other = load(tiny_hf_clip).identity(), load(folder).identity()
+        assert one["image"] != other["image"]
+        # The text side is changed in the second round only.
+        assert (one["text"] != other["text"]) == (side == "text")
 
 
 def test_a_changed_scale_leaves_the_embeddings_of_texts_what_they_were(clip: Path) -> None:
