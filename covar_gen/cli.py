@@ -254,6 +254,28 @@ def evaluate(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="an evaluation folder")],
+    models: Annotated[
+        str | None, typer.Option(metavar="M[,M...]", help="names or groups; all if left out")
+    ] = None,
+    *,
+    compare_paper: Annotated[
+        bool, typer.Option("--compare-paper", help="add the published numbers and claims")
+    ] = False,
+) -> None:
+    """Write an evaluation's tables, its figures, and one HTML page with everything.
+
+    Example: covar-gen report results/toys
+    """
+    from covar_gen.commands.report import report as write
+
+    made = write(folder, compare_paper=compare_paper, models=models)
+    typer.echo(f"{made.tables} tables and {made.figures} figures in {folder}")
+    typer.echo(f"open {made.page} in a browser")
+
+
+@app.command()
 def estimate(
     recipe: RecipeArgument,
     photographs: Annotated[

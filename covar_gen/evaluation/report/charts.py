@@ -91,12 +91,13 @@ def _points(
     at: NDArray[np.float64],
     series: int,
     name: str | None = None,
+    size: float = 6.0,
 ) -> None:
     colour = SERIES[series % len(SERIES)]
     axes.hlines(at, low, high, color=colour, linewidth=1.4)
     # The paper's own colour around a point keeps it apart from its interval and its neighbours.
     marker = MARKERS[series % len(MARKERS)]
-    axes.plot(value, at, marker, color=colour, markeredgecolor=PAPER, label=name, markersize=6)
+    axes.plot(value, at, marker, color=colour, markeredgecolor=PAPER, label=name, markersize=size)
 
 
 def _mark_zero(axes: Axes, *, zero: bool) -> None:
@@ -121,7 +122,7 @@ def _panels(grid: Grid, unit: str, *, zero: bool) -> Figure:
         else:
             axes.grid(visible=True, axis="y", linewidth=0.4)
             axes.spines["left"].set_visible(False)
-        _points(axes, *columns, at, 0)
+        _points(axes, *columns, at, 0, size=4.2)
         _mark_zero(axes, zero=zero)
         axes.set_title(grid.columns[place])
         axes.tick_params(axis="x", labelbottom=place + across >= count)
@@ -198,6 +199,7 @@ def heat(
     ends: tuple[float, float] | None = None,
     diverging: bool = False,
     triangle: bool = False,
+    numbers: bool = True,
 ) -> Figure:
     """A heat map with its numbers, where they have room.
 
@@ -208,6 +210,7 @@ def heat(
         ends: of the colours; those of the numbers by default.
         diverging: two colours meet at zero; otherwise one grows darker.
         triangle: only what lies below the diagonal is shown.
+        numbers: whether the cells hold their numbers, where there is room.
     """
     count, across = grid.value.shape
     value = (
@@ -232,7 +235,7 @@ def heat(
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(False)
-    if across <= ANNOTATED:
+    if numbers and across <= ANNOTATED:
         for row, column in zip(*np.nonzero(~np.isnan(value)), strict=True):
             number = value[row, column]
             dark = brightness(colours((number - low) / (high - low))) < 0.2  # noqa: PLR2004
@@ -304,10 +307,7 @@ def scatter(families: Sequence[Family], x_unit: str, unit: str, *, logarithmic: 
             one.x, one.value, MARKERS[number % len(MARKERS)], color=colour, markersize=6,
             markeredgecolor=PAPER, label=one.name,
         )  # fmt: skip
-        for x, y, text in zip(one.x, one.value, one.labels, strict=True):
-            axes.annotate(
-                text, (x, y), xytext=(5, 2), textcoords="offset points", fontsize=8, color=SOFT
-            )
+    _label_points(axes, families, logarithmic=logarithmic)
     if logarithmic:
         axes.set_xscale("log")
         known = np.concatenate([one.x for one in families])
@@ -321,3 +321,40 @@ def scatter(families: Sequence[Family], x_unit: str, unit: str, *, logarithmic: 
     axes.margins(x=0.12)
     figure.legend(loc="outside upper left", ncols=min(len(families), 4))
     return figure
+
+
+def _label_points(axes: Axes, families: Sequence[Family], *, logarithmic: bool) -> None:
+    """Labels beside their points, on the side where there is room; where there is none, none."""
+    scale = np.log if logarithmic else np.asarray
+    points = [
+        (float(scale(x)), float(y), float(x), text)
+        for one in families
+        for x, y, text in zip(one.x, one.value, one.labels, strict=True)
+        if not np.isnan(y)
+    ]
+    if not points:
+        return
+    at = np.array([point[:2] for point in points])
+    spread = np.maximum(np.ptp(at, axis=0), 1e-9)
+    # Points of print: what the axes come to, about.
+    places = (at - at.min(axis=0)) / spread * (370.0, 165.0)
+    taken = [(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in places]
+    for (x, y), (_, value, raw, text) in zip(places, points, strict=True):
+        width = 4.9 * len(text)
+        for side, shift in ((1, 0.0), (-1, 0.0), (1, 8.0), (1, -8.0), (-1, 8.0), (-1, -8.0)):
+            left = x + 6.0 if side > 0 else x - 6.0 - width
+            box = (left, y + shift - 4.0, left + width, y + shift + 4.0)
+            if not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                axes.annotate(
+                    text, (raw, value), xytext=(6 * side, shift), textcoords="offset points",
+                    fontsize=8, color=SOFT, va="center", ha="left" if side > 0 else "right",
+                )  # fmt: skip
+                break
+
+
+Box = tuple[float, float, float, float]
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from covar_gen.core.errors import EvaluationFolderError, IncompleteInputError
+from covar_gen.evaluation.models.base import public_name
 from covar_gen.evaluation.results import Results
 
 
@@ -26,7 +27,10 @@ class Chosen(Results):
 
 
 def choose_models(
-    results: Results, wanted: str | None, groups: Callable[[str], Sequence[str] | None]
+    results: Results,
+    wanted: str | None,
+    groups: Callable[[str], Sequence[str] | None],
+    order: Sequence[str] = (),
 ) -> Chosen:
     """The complete models of an evaluation, or those of them that are wanted.
 
@@ -35,6 +39,7 @@ def choose_models(
         wanted: names and groups of the zoo, separated by commas; None: all. Of a group those
             count that were evaluated; a name that was not is an error.
         groups: the models of a group, None for what is not one.
+        order: names that come first, and in this order, where all models are wanted.
 
     Raises:
         EvaluationFolderError: nothing was evaluated, or not what is wanted.
@@ -46,14 +51,16 @@ def choose_models(
         raise EvaluationFolderError("no model was evaluated here", where=results.root, mend=mend)
     complete = results.models()
     if wanted is None:
-        names = complete
+        listed = {name: place for place, name in enumerate(order)}
+        names = sorted(complete, key=lambda name: (listed.get(name, len(listed)), name))
     else:
         names = []
         for one in filter(None, (part.strip() for part in wanted.split(","))):
             group = groups(one)
             if group is None:
-                results.table(one, ["key"])
-                names.append(one)
+                name = public_name(one)
+                results.table(name, ["key"])
+                names.append(name)
             else:
                 names += [name for name in group if name in complete]
         names = list(dict.fromkeys(names))

@@ -20,7 +20,7 @@ MEAN, MAXIMUM, BG_VARIED = "mean", "maximum", "bg_varied"
 SECTION = "class_drops"
 MOST = 60
 """Classes in a figure; of more, those with the largest mean drop are shown."""
-ABREAST = 3
+ABREAST = 4
 """Models whose classes stand beside each other."""
 HEAT_MAPS = 4
 """Models up to which the page shows a heat map for each; of more it has the tables."""
@@ -29,7 +29,10 @@ NAME = 30
 
 
 def class_drop_figures(
-    table: pa.Table, models: Sequence[str], folders: Mapping[str, str]
+    table: pa.Table,
+    models: Sequence[str],
+    folders: Mapping[str, str],
+    families: Mapping[str, str],
 ) -> list[Drawing]:
     """Figures of the table of drops per class.
 
@@ -37,6 +40,7 @@ def class_drop_figures(
         table: columns model, subset, label, class_name, class_id, drop.
         models: in the order in which they are shown.
         folders: model -> its name as a part of a file's name.
+        families: model -> what it was pretrained on, where that is known.
     """
     rows = [{**row, "class": _named(row)} for row in table.to_pylist()]
     if not rows:
@@ -45,7 +49,7 @@ def class_drop_figures(
     limit = f" The {MOST} classes of the largest mean drop are shown, {left_out} are not." * bool(
         left_out
     )
-    drawings = _spans(rows, order, models, limit)
+    drawings = _spans(rows, order, _grouped(models, families), limit)
     if len(models) > 1:
         drawings += _models(rows, order, models, limit)
     shown = len(models) <= HEAT_MAPS
@@ -76,30 +80,45 @@ def _order(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
 
 
 def _spans(
-    rows: Sequence[Mapping[str, Any]], order: Sequence[str], models: Sequence[str], limit: str
+    rows: Sequence[Mapping[str, Any]],
+    order: Sequence[str],
+    groups: Sequence[tuple[str, Sequence[str]]],
+    limit: str,
 ) -> list[Drawing]:
-    """Background-varied, mean and maximum of each class; a few models to a figure."""
+    """Background-varied, mean and maximum of each class, a figure for each group of models."""
     drawings = []
-    kinds = ((BG_VARIED, BG_VARIED), ("mean of the subsets", MEAN), ("largest", MAXIMUM))
-    for number, start in enumerate(range(0, len(models), ABREAST), 1):
-        some = models[start : start + ABREAST]
+    kinds = ((BG_VARIED, BG_VARIED), ("mean of the subsets", MEAN), ("their largest", MAXIMUM))
+    for number, (family, models) in enumerate(groups, 1):
         marks = []
         for name, subset in kinds:
-            mine = [row for row in rows if row["subset"] == subset and row["model"] in some]
+            mine = [row for row in rows if row["subset"] == subset and row["model"] in models]
             if mine:
-                marks.append(Marks(name, _by_model(mine, order, some).value))
+                marks.append(Marks(name, _by_model(mine, order, models).value))
+        trained = f"pretrained on {family}, " * bool(family)
         about = {
             "section": SECTION,
-            "title": f"Drop of each class: {', '.join(some)}",
-            "caption": "Accuracy on a class's original photographs minus accuracy on a subset; "
-            f"largest: of the subsets. Classes from the largest mean drop to the smallest.{limit}",
-            "alt": f"Drops of {len(order)} classes for {', '.join(some)}. The numbers are in the "
-            "tables.",
-            "folded": start > 0,
+            "title": f"Drop of each class: {trained}{', '.join(models)}",
+            "caption": "Accuracy on a class's original photographs minus accuracy on a subset. "
+            f"Classes from the largest mean drop to the smallest, mean over all models.{limit}",
+            "alt": f"Drops of {len(order)} classes for {', '.join(models)}. The numbers are in "
+            "the tables.",
+            "folded": number > 1,
         }
-        figure = spans(order, some, marks, "drop in accuracy, points")
+        figure = spans(order, models, marks, "drop in accuracy, points")
         drawings.append(drawn(figure, f"class_drops_{number}", **about))
     return drawings
+
+
+def _grouped(models: Sequence[str], families: Mapping[str, str]) -> list[tuple[str, Sequence[str]]]:
+    """Models of one pretraining together, a few of them at a time."""
+    found: dict[str, list[str]] = {}
+    for model in models:
+        found.setdefault(families.get(model, ""), []).append(model)
+    return [
+        (family, members[start : start + ABREAST])
+        for family, members in found.items()
+        for start in range(0, len(members), ABREAST)
+    ]
 
 
 def _by_model(
@@ -157,5 +176,5 @@ def _subsets(
         "folded": True,
         "shown": shown,
     }
-    figure = heat(grid, "drop, points", diverging=True)
+    figure = heat(grid, "drop, points", diverging=True, numbers=shown)
     return drawn(figure, f"class_drops_of_{folder}", **about)

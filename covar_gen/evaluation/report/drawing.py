@@ -134,6 +134,8 @@ def drawn(figure: Figure, name: str, **about: Any) -> Drawing:
     """The figure as the page and paper want it; the other arguments are those of `Drawing`."""
     svg, pdf = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    # Both have 72 dots to the inch: what was laid out once stays where it is.
+    figure.set_layout_engine("none")
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None}, facecolor="white")
     return Drawing(
         name=name, svg=_inline(svg.getvalue().decode(), name), pdf=pdf.getvalue(), **about

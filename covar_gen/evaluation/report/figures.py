@@ -144,7 +144,7 @@ def size_figures(table: pa.Table, zoo: Mapping[str, ZooEntry]) -> list[Drawing]:
             "section": "accuracy",
             "title": f"Accuracy and {title}",
             "caption": f"Average over the subsets; colours and markers are what a model was "
-            f"pretrained on, numbers are patch/resolution. {INTERVALS}",
+            f"pretrained on, numbers are patch/resolution where they have room. {INTERVALS}",
             "alt": f"Average accuracy of {len(there)} models against {unit}.",
         }
         drawings.append(drawn(figure, f"accuracy_{title}", **about))

@@ -53,7 +53,7 @@ def make_report(results: Results, *, compare_paper: bool = False, group: str | N
         IncompleteInputError: a model is not complete.
         MissingExtraError: matplotlib is not installed.
     """
-    chosen = choose_models(results, group, members)
+    chosen = choose_models(results, group, members, [entry.name for entry in zoo()])
     with style():
         tables = {
             name: (table.make(chosen), table.title)
@@ -83,6 +83,7 @@ def _drawings(tables: Mapping[str, pa.Table], folders: Mapping[str, str]) -> lis
     """Every figure that the tables have numbers for, in the order of the page."""
     models = figures.ranked(tables["accuracy"])
     entries = {entry.name: entry for entry in zoo()}
+    families = {name: entry.pretraining for name, entry in entries.items()}
     found: list[Drawing] = []
     for name, table in tables.items():
         kind = kind_of(table)
@@ -92,7 +93,7 @@ def _drawings(tables: Mapping[str, pa.Table], folders: Mapping[str, str]) -> lis
         elif kind == "subset_drops":
             found += figures.subset_drop_figure(table, name, models)
         elif kind == "class_drops":
-            found += class_drop_figures(table, models, folders)
+            found += class_drop_figures(table, models, folders, families)
         elif kind == "consistency":
             found += figures.consistency_figure(table, models)
     return found
@@ -168,6 +169,7 @@ def _page(
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}%"
     environment.filters["picture"] = _picture
+    environment.filters["breakable"] = _breakable
     models = chosen.models()
     place = str((results.about.get("place") or {}).get("place") or results.root.name)
     return environment.get_template("report.html").render(
@@ -189,6 +191,16 @@ def _lead(chosen: Chosen) -> str:
     models = len(chosen.models())
     said = "1 model" if models == 1 else f"{models} models"
     return f"Zero-shot classification of {chosen.count:,} images by {said}"
+
+
+def _breakable(text: str) -> Markup:
+    """A model's name that is broken after its slash, and not at its hyphens."""
+    from markupsafe import Markup
+
+    if "/" not in text or " " in text:
+        return Markup("{}").format(text)
+    first, _, second = text.partition("/")
+    return Markup('<span class="name">{}/<wbr>{}</span>').format(first, second)
 
 
 def _picture(svg: str, drawing: Drawing) -> Markup:
@@ -236,8 +248,7 @@ def _sections(
         intro = (*INTROS.get(key, ()), *said.get(key, ()))
         mine = tuple(shown) if key == "examples" else ()
         if blocks.get(key) or said.get(key) or mine:
-            section = Section(
-                key, title, intro, about.get(key, ()), tuple(blocks.get(key, ())), mine
-            )
-            found.append(section)
+            # What is shown comes before what is folded.
+            mine_blocks = tuple(sorted(blocks.get(key, ()), key=lambda block: block.folded))
+            found.append(Section(key, title, intro, about.get(key, ()), mine_blocks, mine))
     return found

@@ -330,7 +330,7 @@ def _scenes(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
         line = [*([Cell(model)] if several else []), Cell(str(background))]
         for reading, correct, *_ in READINGS:
             best = sorted(found.get((reading, correct), []), key=lambda row: row["place"])[:LISTED]
-            said = ", ".join(
+            said = ",\n".join(
                 f"{row['class_name']} ({share(row['value'] / 100).text}%)" for row in best
             )
             line.append(Cell(said or "\N{EN DASH}"))
