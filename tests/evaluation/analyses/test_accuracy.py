@@ -140,3 +140,11 @@ def test_every_column_says_what_it_means(little_benchmark: Results) -> None:
 
 def test_no_models_make_an_empty_table(evaluation: Writer) -> None:
     assert accuracy(evaluation(IMAGES, {})).num_rows == 0
+
+
+def test_a_subset_of_one_photograph_has_no_interval_nor_has_the_average(evaluation: Writer) -> None:
+    images = [*(image(0, "hflip", f"s{n}") for n in range(8)), image(0, "crop", "s0")]
+    found = rows(evaluation(images, {"m": [0, 1] * 4 + [0]}))
+    assert found["m", "hflip"]["accuracy_low"] < 50 < found["m", "hflip"]["accuracy_high"]
+    assert found["m", "crop"]["accuracy_low"] is None
+    assert found["m", "average"]["accuracy_low"] is None

@@ -49,14 +49,15 @@ def test_probabilities_are_averaged(evaluation: Writer) -> None:
 
 
 def test_mass_that_is_not_stored_is_stated(evaluation: Writer) -> None:
-    # Twelve classes, ten stored: the two last have 2% and 1% of the probability.
+    # Twelve classes, ten stored: the two last have 3% of the probability in the first image
+    # and 5% in the second, which is wrong.
     names = [f"class {n}" for n in range(12)]
-    chances = np.array([[0.52, *([0.05] * 9), 0.02, 0.01]] * 2)
+    chances = np.array([[0.52, *([0.05] * 9), 0.02, 0.01], [0.5, *([0.05] * 9), 0.03, 0.02]])
     images = [image(0, "beach", "a"), image(1, "beach", "b")]
     results = evaluation(images, {"m": np.log(chances)}, names=names)
     found = {(r["reading"], r["correct"]): r["omitted"] for r in top_classes(results).to_pylist()}
-    assert found["softmax", "included"] == pytest.approx(3, abs=1e-4)
-    assert found["softmax", "left out"] == pytest.approx(3, abs=1e-4)
+    assert found["softmax", "included"] == pytest.approx(4, abs=1e-4)
+    assert found["softmax", "left out"] == pytest.approx(5, abs=1e-4)
     assert found["top-1", "included"] is None
 
 

@@ -73,6 +73,13 @@ def test_the_average_compares_means_over_subsets(evaluation: Writer) -> None:
     assert row["p_value"] == 4 / 64
 
 
+def test_each_subset_is_tested_by_itself(evaluation: Writer) -> None:
+    a, b = [0] * 5 + [0] * 3, [0] * 5 + [1] * 3
+    found = pairs(evaluation(images({"hflip": 5, "crop": 3}), {"a": a, "b": b})).to_pylist()
+    p_values = {row["subset"]: (row["p_value"], row["mcnemar"]) for row in found}
+    assert p_values == {"hflip": (1, 1), "crop": (2 / 8, 2 / 8), "average": (2 / 8, None)}
+
+
 def test_holms_correction_is_over_the_pairs_of_a_subset(evaluation: Writer) -> None:
     rng = np.random.default_rng(0)
     models = {name: rng.integers(0, 2, 40).tolist() for name in "abc"}

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covar_gen.evaluation.analyses.class_drops import CLASS_DROPS, class_drops, over_subsets
+from covar_gen.evaluation.analyses.class_drops import (
+    CLASS_DROPS,
+    by_class,
+    class_drops,
+    over_subsets,
+)
 from covar_gen.evaluation.analyses.drops import SUBSET_DROPS, subset_drops
+from covar_gen.evaluation.analyses.marks import images_of, marks_of
 from covar_gen.evaluation.results import Results
 
 Writer = Callable[..., Results]
@@ -158,6 +164,19 @@ def test_permuting_the_images_changes_nothing(
     other = evaluation(shuffled, models)
     assert class_drops(little_benchmark).equals(class_drops(other))
     assert subset_drops(little_benchmark).equals(subset_drops(other))
+
+
+def test_classes_are_drawn_independently_and_models_together(evaluation: Writer) -> None:
+    images, answers = [], []
+    for label in (0, 1):
+        for n in range(10):
+            images.append({"label": label, "subset": "original", "source": f"{label}/{n}"})
+            answers.append(label if n < 5 else 3)
+    results = evaluation(images, {"m": answers, "n": answers})
+    marks = [marks_of(results, model) for model in ("m", "n")]
+    drawn = by_class(images_of(results), marks, 400).accuracy[1:, :, :, 0]
+    assert np.array_equal(drawn[:, 0], drawn[:, 1])
+    assert abs(np.corrcoef(drawn[:, 0, 0], drawn[:, 0, 1])[0, 1]) < 0.2
 
 
 def test_mean_and_minimum_leave_out_what_is_not_there() -> None:
