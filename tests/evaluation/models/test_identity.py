@@ -167,7 +167,7 @@ def test_a_hash_knows_names_types_shapes_and_bytes_and_not_the_order() -> None:
 
 def test_released_text_towers_keep_their_identity_and_refuse_texts(folder: Path) -> None:
     model = load(folder)
-    before = model.identity()
+    before = load(folder).identity()
     pixels = torch.zeros(1, 3, 32, 32)
     with torch.no_grad():
         image = model.encode_image(pixels)
