@@ -284,6 +284,9 @@ def test_a_thousand_names_in_the_order_of_imagenet_are_known_by_their_places(
     mixed = hf.ClassLabel(names=[spelt[1], spelt[0], *spelt[2:]])
     data = open_data(str(parquet(tmp_path / "b.parquet", {"label": [517]}, label=mixed)))
     assert {label.imagenet_index for label in data.labels} == {None}
+    others = hf.ClassLabel(names=["tench", *(f"thing {i}" for i in range(999))])
+    data = open_data(str(parquet(tmp_path / "c.parquet", {"label": [517]}, label=others)))
+    assert {label.imagenet_index for label in data.labels} == {None}
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_data_of_imagenet_classes_get_all_thousand_and_others_their_own() -> Non
 def test_labels_are_assigned_by_index_then_wnid_then_name() -> None:
     classes = chosen("imagenet")
     labels = [
-        Label("tench", None, 999),
+        Label("tench", "n01443537", 999),
         Label("tench", "n01443537"),
         Label("TENCH"),
         Label("great_white shark"),
@@ -203,7 +203,8 @@ def test_a_table_of_classes_says_what_the_data_calls_them(tmp_path: Path) -> Non
     assert classes.wnids == (None, "n01503061", None)
     assert classes.imagenet == (None, None, 340)
     labels = [Label("0"), Label("1"), Label("x", "n01503061"), Label("y", None, 340)]
-    assert assign([*labels, *labels_of(["n02391049"])], classes, PLACE).tolist() == [1, 0, 1, 2, 2]
+    more = [*labels_of(["n02391049"]), Label("Waterbird"), Label("zebra")]
+    assert assign([*labels, *more], classes, PLACE).tolist() == [1, 0, 1, 2, 2, 0, 2]
 
 
 def test_names_of_a_file_may_be_equal_and_then_need_more_than_a_name(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def _keys(images: _Images, commit: str | None) -> pa.Array:
         # A downloaded file lies in the cache, below a folder of the commit's name.
         paths = pc.replace_substring_regex(paths, rf"^.*/{commit}/", "")
     outside = pc.or_(pc.starts_with(paths, "/"), pc.match_substring(paths, "://"))
-    lacking = paths.null_count or pc.any(outside).as_py() or pc.any(pc.equal(paths, "")).as_py()
+    lacking = pc.any(outside).as_py() or pc.any(pc.equal(paths, "")).as_py()
     if lacking or pc.count_distinct(paths).as_py() != len(paths):
         return base.numbered_keys(np.arange(len(paths)))
     return base.safe_keys(paths)
