@@ -70,6 +70,14 @@ def picture(seed: int, width: int = 64, height: int = 48) -> np.ndarray:
     return np.where(disc[..., None], colour - grain, ground).astype(np.uint8)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Text classifiers are kept in a folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with two class folders of three photographs each."""

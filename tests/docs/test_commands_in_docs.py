@@ -32,6 +32,8 @@ from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
 from covar_gen.core.store import open_run
+from covar_gen.evaluation.preparing import Place
+from covar_gen.evaluation.zero_shot import evaluate
 from covar_gen.stage_classes import sample
 from covar_gen.stage_manifest import make_manifest
 
@@ -105,7 +107,7 @@ class _Parsed(Exception):  # noqa: N818 - not an error
 
 def _parser(module: str) -> argparse.ArgumentParser:
     """The parser of a stage's command line, taken before it parses."""
-    assert re.fullmatch(r"covar_gen\.stage_\w+", module), module
+    assert re.fullmatch(r"covar_gen\.(stage_\w+|evaluation\.\w+|toys\.\w+)", module), module
     caught: list[argparse.ArgumentParser] = []
 
     def catch(parser: argparse.ArgumentParser, *_given: object) -> NoReturn:
@@ -133,7 +135,8 @@ def _accelerate(words: list[str]) -> None:
     else:
         script = ROOT / given.training_script
         assert script.is_file(), given.training_script
-        _stage(f"covar_gen.{script.stem}", given.training_script_args)
+        module = script.relative_to(ROOT).with_suffix("")
+        _stage(".".join(module.parts), given.training_script_args)
 
 
 @pytest.mark.parametrize(("page", "line"), _commands())
@@ -148,6 +151,14 @@ def test_a_command_of_the_docs_is_understood(
 
 ALONE = {
     "covar-gen init proposed.toml --run runs/proposed": "asks a language model",
+    "covar-gen run toy-world --run runs/toy-world --processes 2": "tests/test_demo.py runs it",
+    **{
+        f"covar-gen evaluate runs/demo --models {models}": "downloads weights"
+        for models in (
+            "paper --out results/paper",
+            "ViT-B-16-quickgelu/openai,ViT-L-14/laion2b_s32b_b82k --out results/two",
+        )
+    },
 }
 """Commands that are parsed only, and why. (`accelerate launch` has tests of its own.)"""
 CODES = {"covar-gen doctor covar": 2}
@@ -166,6 +177,7 @@ def _to_run() -> list[str]:
 def _shared(line: str) -> str:
     """One form of commands that differ in the recipe's name or in how many processes share it."""
     line = line.replace("runs/demo", "runs/mine").replace("photos/ ", "photos ")
+    line = line.replace("runs/toy-world", "runs/mine")
     line = re.sub(r"\bdemo\b", "mine.toml", line)
     return re.sub(r"(covar-gen (?:run|masks) .*?)(?: --processes \d+)?$", r"\1 --processes 2", line)
 
@@ -205,6 +217,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
     staging.close()
+    evaluate(Place(str(made.root)), ["toy"], folder / "results" / "toys")
     shutil.copytree(folder / "runs", folder / "shared" / "runs")
     return folder
 
@@ -230,6 +243,8 @@ def _run_in(folder: Path, line: str) -> tuple[subprocess.CompletedProcess[str], 
     ours = words[0] == "covar-gen"
     arguments = ["-m", "covar_gen.cli", *words[1:]] if ours else words[1:]
     run = folder / words[words.index("--run") + 1] if "--run" in words else None
+    if words[1] == "evaluate":
+        shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
     if words[1] == "init" and run is not None:
         shutil.rmtree(run)
     elif words[1] == "run" and run is not None:
