@@ -87,6 +87,23 @@ def test_a_repository_in_the_cache_loads_without_a_network(
     assert model.tokenize(["a dog"]).shape[0] == 1
 
 
+def test_the_tokenizer_comes_from_the_repository_that_the_configuration_names(
+    publish: Publish, tiny_siglip: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(tiny_siglip, tmp_path / "other"))
+    said = (other / "tokenizer.json").read_text()
+    (other / "tokenizer.json").write_text(said.replace('"horse"', '"mouse"'))
+    publish(tiny_siglip, "someone/tiny")
+    publish(other, "a-tokenizer/of-the-folder")
+    horse, mouse = load_model("hf-hub:someone/tiny").tokenize(["horse", "mouse"])[:, 0].tolist()
+    assert (horse, mouse) == (0, 8)
+    # A repository that names itself uses its own, at its own revision.
+    publish(other, "a-tokenizer/of-the-folder", "v2", COMMIT[::-1])
+    publish(tiny_siglip, "a-tokenizer/of-the-folder")
+    own = load_model("hf-hub:a-tokenizer/of-the-folder@v2")
+    assert own.tokenize(["horse", "mouse"])[:, 0].tolist() == [0, 8]
+
+
 def test_a_revision_stands_in_the_name_or_beside_it(
     publish: Publish, tiny_clip: Path, tiny_clip_gelu: Path
 ) -> None:
