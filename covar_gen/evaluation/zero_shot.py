@@ -35,6 +35,7 @@ from covar_gen.evaluation.computing import Device, device_of
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.models.base import Model, Precision, folder_of
+from covar_gen.evaluation.models.loading import check_model
 from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prepare
 from covar_gen.evaluation.reading import Batch, Rows, batches
@@ -106,6 +107,8 @@ def evaluate(
         DeviceMemoryError: the device's memory does not suffice.
     """
     names = expand(models)
+    for name in names:
+        check_model(name)
     ranks = Ranks.from_environment()
     given = settings or Settings()
     data = open_data(**vars(place))

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from covar_gen.core.errors import DeviceMemoryError, LabelsError, MixtureError
+from covar_gen.core.errors import DeviceMemoryError, LabelsError, MixtureError, ModelError
 from covar_gen.core.store import Run
 from covar_gen.evaluation import classifiers, reading, zero_shot
 from covar_gen.evaluation.models import load_model
@@ -338,3 +338,11 @@ def test_what_a_user_can_mend_is_one_line(
     done = covar("evaluate", images, *given, *changes, "--out", "out", code=2)
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
+
+
+def test_a_name_that_cannot_be_loaded_is_refused_before_any_other_model_is(
+    score: Callable[..., Results], tiny_clip: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="QuickGELU"):
+        score("out", models=[f"local:{tiny_clip}", "ViT-B-16/openai"])
+    assert not (tmp_path / "out").exists()

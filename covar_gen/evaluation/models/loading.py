@@ -62,6 +62,26 @@ def load_model(
     return from_tag(name, device, precision)
 
 
+def check_model(name: str) -> None:
+    """Refuse a name that cannot be loaded, as far as it can be told without loading.
+
+    Whoever wants eighteen models learns of a misspelt one before the first is loaded.
+
+    Raises:
+        ModelError: no such pair of open_clip, folder or toy, or a wrong activation.
+        MissingExtraError: the packages that models need are not installed.
+    """
+    require(name, "torch", "open_clip", "transformers", "safetensors")
+    if name.startswith(TOY):
+        _toy_folder(name.removeprefix(TOY))
+    elif name.startswith(LOCAL):
+        _check_folder(Path(name.removeprefix(LOCAL)).expanduser(), name)
+    elif not name.startswith(HUB):
+        from covar_gen.evaluation.models.open_clip_loading import check_tag
+
+        check_tag(name)
+
+
 def wrap(
     model: object,
     *,
@@ -164,18 +184,21 @@ def _from_hub(name: str, device: str, precision: Precision, revision: str | None
 
 def _from_folder(folder: Path, name: str, repo: str, device: str, precision: Precision) -> Model:
     """The model in a folder; `repo` is where it was fetched from, empty for the user's own."""
-    if not folder.is_dir():
-        raise ModelError("there is no such folder", where=name, mend="Check the path after local:")
+    _check_folder(folder, name)
     if (folder / "open_clip_config.json").is_file():
         from covar_gen.evaluation.models.open_clip_loading import from_folder
 
         return from_folder(folder, name, repo, device, precision)
-    if (folder / "config.json").is_file():
-        from covar_gen.evaluation.models.transformers_loading import (
-            from_folder as from_transformers,
-        )
+    from covar_gen.evaluation.models.transformers_loading import from_folder as from_transformers
 
-        return from_transformers(folder, name, repo, device, precision)
+    return from_transformers(folder, name, repo, device, precision)
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    if not folder.is_dir():
+        raise ModelError("there is no such folder", where=name, mend="Check the path after local:")
+    if any((folder / file).is_file() for file in ("open_clip_config.json", "config.json")):
+        return
     what = "it holds neither open_clip_config.json nor config.json"
     mend = "Name a folder that open_clip or transformers saved a model in"
     raise ModelError(what, where=name, mend=mend)

@@ -30,14 +30,7 @@ def from_tag(name: str, device: str, precision: Precision) -> Model:
     """
     import open_clip
 
-    model, _, tag = name.rpartition("/")
-    pairs = {f"{each}/{its}" for each, its in open_clip.list_pretrained()}
-    # open_clip reads tags in either spelling.
-    if f"{model}/{tag.lower().replace('-', '_')}" not in pairs and name not in pairs:
-        raise _unknown(name, pairs)
-    weights = open_clip.get_pretrained_cfg(model, tag)
-    config = open_clip.get_model_config(model)
-    check_activation(name, bool(config.get("quick_gelu")), bool(weights.get("quick_gelu")), pairs)
+    model, config, weights = check_tag(name)
     repo = str(weights.get("hf_hub", "")).rpartition("/")[0]
     check_own(name, str(weights.get("hf_hub", "")))
     tokenizer = _tokenizer(model, config["text_cfg"], None, repo, name)
@@ -54,6 +47,29 @@ def from_tag(name: str, device: str, precision: Precision) -> Model:
         )
         restore_scale(built, [Path(file)])
     return _model(built, name, repo, tokenizer)
+
+
+def check_tag(name: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """What open_clip knows of a pair, before anything is loaded.
+
+    Returns:
+        The name without the tag, the model's configuration, the tag's.
+
+    Raises:
+        ModelError: no such pair (near ones are offered), or the name builds another activation
+            than the weights were trained with.
+    """
+    import open_clip
+
+    model, _, tag = name.rpartition("/")
+    pairs = {f"{each}/{its}" for each, its in open_clip.list_pretrained()}
+    # open_clip reads tags in either spelling.
+    if f"{model}/{tag.lower().replace('-', '_')}" not in pairs and name not in pairs:
+        raise _unknown(name, pairs)
+    weights = open_clip.get_pretrained_cfg(model, tag)
+    config = open_clip.get_model_config(model)
+    check_activation(name, bool(config.get("quick_gelu")), bool(weights.get("quick_gelu")), pairs)
+    return model, config, weights
 
 
 def from_folder(folder: Path, name: str, repo: str, device: str, precision: Precision) -> Model:
