@@ -75,7 +75,7 @@ def _grouped(grid: Grid, unit: str, *, zero: bool) -> Figure:
         axes.axhline(group - 0.5, color=LINE, linewidth=0.5)
     step = 0.8 / max(count, 2)
     for place, name in enumerate(grid.rows):
-        at = np.arange(groups) + (place - (count - 1) / 2) * step
+        at = np.arange(groups, dtype=np.float64) + (place - (count - 1) / 2) * step
         _points(axes, grid.value[place], grid.low[place], grid.high[place], at, place, name)
     _mark_zero(axes, zero=zero)
     axes.set_xlabel(unit)
@@ -229,8 +229,9 @@ def heat(
     )  # fmt: skip
     axes.set_ylim(count, 0)
     axes.set_yticks(np.arange(count) + 0.5, labels=list(grid.rows))
-    turned = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if tall else {}
-    axes.set_xticks(np.arange(across) + 0.5, labels=list(grid.columns), **turned)
+    heads = axes.set_xticks(np.arange(across) + 0.5, labels=list(grid.columns))
+    for head in heads if tall else ():
+        head.label2.set(rotation=40, horizontalalignment="left", rotation_mode="anchor")
     axes.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.grid(visible=False)
     for side in axes.spines.values():

@@ -94,10 +94,10 @@ def _spans(
             mine = [row for row in rows if row["subset"] == subset and row["model"] in models]
             if mine:
                 marks.append(Marks(name, _by_model(mine, order, models).value))
-        trained = f"pretrained on {family}, " * bool(family)
+        trained = f" (pretrained on {family})" * bool(family)
         about = {
             "section": SECTION,
-            "title": f"Drop of each class: {trained}{', '.join(models)}",
+            "title": f"Drop of each class: {', '.join(models)}{trained}",
             "caption": "Accuracy on a class's original photographs minus accuracy on a subset. "
             f"Classes from the largest mean drop to the smallest, mean over all models.{limit}",
             "alt": f"Drops of {len(order)} classes for {', '.join(models)}. The numbers are in "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from covar_gen.core.rows import OK
+from covar_gen.evaluation.analyses.marks import images_of
 from covar_gen.evaluation.report.sheets import Cell, Column, Sheet, count
 from covar_gen.evaluation.results import Results, read_json
 
@@ -21,9 +22,9 @@ def what_was_evaluated(results: Results) -> tuple[tuple[str, str], ...]:
     """Terms and what is said of them: the data, the classes, the templates."""
     about = results.about
     images = results.images(["subset", "source"])
-    subsets = Counter(images["subset"].to_pylist())
+    numbers = Counter(images["subset"].to_pylist())
     sources = len(images["source"].unique())
-    listed = ", ".join(f"{name} {number:,}" for name, number in subsets.items())
+    listed = ", ".join(f"{name} {numbers[name]:,}" for name in images_of(results).subsets)
     classes, templates = about.get("classes", {}), about.get("templates", {})
     place = about.get("place") or {}
     facts = [
@@ -50,26 +51,16 @@ def models_sheet(results: Results, models: Sequence[str]) -> Sheet:
         pixels = made.get("preprocessing") or {}
         grid = f"{pixels['width']} x {pixels['height']}" if "width" in pixels else ""
         said = (
-            _short(_weights(made)),
+            *(_short((made.get(tower) or {}).get("weights", "")) for tower in ("image", "text")),
             f"{grid} {pixels.get('resize', '')}".strip(),
             str(made.get("precision", "")),
             ", ".join(devices),
             ", ".join(map(str, batches)),
         )
         body.append((Cell(model), *(Cell(text or "\N{EN DASH}") for text in said)))
-    heads = ("model", "weights (SHA-256)", "pixels", "precision", "device", "batch")
-    return Sheet("Models", tuple(Column(head) for head in heads), tuple(body))
-
-
-def _weights(made: dict[str, Any]) -> str:
-    """The hash of the weights, however deep it stands in a model's identity."""
-    for key in ("weights", "weights_sha256", "sha256"):
-        found = made.get(key)
-        if isinstance(found, str):
-            return found
-        if isinstance(found, dict):
-            return _weights(found) or next((v for v in found.values() if isinstance(v, str)), "")
-    return ""
+    heads = ("model", "image tower", "text tower", "pixels", "precision", "device", "batch")
+    notes = ("Towers by the first digits of the SHA-256 of their weights.",)
+    return Sheet("Models", tuple(Column(head) for head in heads), tuple(body), notes)
 
 
 def versions(results: Results, models: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -157,18 +157,17 @@ def _families(
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(zoo[row["model"]].pretraining, []).append(row)
-    return [
-        Family(
-            family,
-            np.array([float(getattr(zoo[row["model"]], name)) for row in members]),
-            *(
-                np.array([np.nan if row[key] is None else row[key] for row in members], float)
-                for key in ("accuracy", "accuracy_low", "accuracy_high")
-            ),
-            tuple(f"{zoo[row['model']].patch}/{zoo[row['model']].resolution}" for row in members),
+    families = []
+    for family, members in found.items():
+        entries = [zoo[row["model"]] for row in members]
+        x = np.array([float(getattr(entry, name)) for entry in entries])
+        value, low, high = (
+            np.array([np.nan if row[key] is None else row[key] for row in members], np.float64)
+            for key in ("accuracy", "accuracy_low", "accuracy_high")
         )
-        for family, members in found.items()
-    ]
+        labels = tuple(f"{entry.patch}/{entry.resolution}" for entry in entries)
+        families.append(Family(family, x, value, low, high, labels))
+    return families
 
 
 def _count(models: Sequence[str]) -> str:

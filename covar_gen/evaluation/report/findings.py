@@ -82,7 +82,7 @@ def _backgrounds(rows: list[dict[str, Any]]) -> str:
     if not drops:
         return ""
     most, least = max(drops, key=drops.__getitem__), min(drops, key=drops.__getitem__)
-    sentence = f"Before other backgrounds the accuracy of {most} {_moves(drops[most])}"
+    sentence = f"On varied backgrounds the accuracy of {most} {_moves(drops[most])}"
     if most == least:
         return f"{sentence}."
     return f"{sentence}, that of {least} {_moves(drops[least])}."

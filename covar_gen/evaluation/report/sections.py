@@ -341,10 +341,14 @@ def _scenes(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
         Column("background"),
         *(Column(heading, meaning=meaning) for _, _, heading, meaning in READINGS),
     )
-    note = (
-        f"The {LISTED} most predicted classes with their share in %: of the answers, or as mean "
-        "probability, over all images before a background and over those answered wrongly. Only "
-        f"the largest logits of an image are stored: at most {number(omitted, 2).text}% of the "
-        "mean probability is not. More classes, with intervals, are in tables/top_classes.csv."
-    )
-    return Sheet(title, columns, tuple(body), (note,))
+    notes = [
+        (
+            f"The {LISTED} most predicted classes with their share in %: of the answers, or as "
+            "mean probability, over all images before a background and over those answered "
+            "wrongly. More classes, with intervals, are in tables/top_classes.csv."
+        )
+    ]
+    if omitted >= 0.005:  # noqa: PLR2004 - what two decimals show
+        most = number(omitted, 2).text
+        notes.append(f"Mean probabilities are of stored logits: at most {most}% is left out.")
+    return Sheet(title, columns, tuple(body), tuple(notes))

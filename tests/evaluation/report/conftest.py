@@ -1,0 +1,181 @@
+"""Evaluations of images that exist, reports of them, and a page as a browser shows it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from covar_gen.evaluation.results import ABOUT, Results, open_results
+
+
+def _of_the_analyses() -> ModuleType:
+    """The writer of evaluation folders of the tests beside these."""
+    path = Path(__file__).resolve().parents[1] / "analyses" / "conftest.py"
+    found = importlib.util.spec_from_file_location("folders_of_the_analyses", path)
+    assert found
+    assert found.loader
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+folders = _of_the_analyses()
+
+
+@pytest.fixture(scope="session")
+def writer() -> ModuleType:
+    """Writes evaluation folders: `write_folder`, `benchmark_images`, `guesses`."""
+    return folders
+
+
+class Element:
+    """One element of a page with all the text in it."""
+
+    def __init__(self, tag: str, attributes: dict[str, str | None], inside: str) -> None:
+        self.tag, self.attributes, self.inside, self.text = tag, attributes, inside, ""
+
+
+class Page(HTMLParser):
+    """A page's elements in order, and its tables as texts."""
+
+    VOID = ("meta", "img", "br", "wbr", "path", "use", "link", "input", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self.open: list[Element] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        section = next((e.inside for e in reversed(self.open) if e.inside), "")
+        found = dict(attrs)
+        inside = str(found.get("id")) if tag in ("section", "table") else section
+        self.elements.append(Element(tag, found, inside))
+        if tag not in self.VOID:
+            self.open.append(self.elements[-1])
+
+    def handle_endtag(self, tag: str) -> None:
+        for place in range(len(self.open) - 1, -1, -1):
+            if self.open[place].tag == tag:
+                del self.open[place:]
+                break
+
+    def handle_data(self, data: str) -> None:
+        for element in self.open:
+            element.text += data
+
+    def of(self, tag: str) -> list[Element]:
+        return [element for element in self.elements if element.tag == tag]
+
+    def by_id(self, name: str) -> Element:
+        return next(one for one in self.elements if one.attributes.get("id") == name)
+
+    def ids(self) -> list[str]:
+        return [str(one.attributes["id"]) for one in self.elements if "id" in one.attributes]
+
+    def cells(self, table: str) -> list[list[Element]]:
+        """The cells of a table, row by row, its head first."""
+        rows: list[list[Element]] = []
+        for one in self.elements:
+            if one.inside == table and one.tag == "tr":
+                rows.append([])
+            elif one.inside == table and one.tag in ("th", "td"):
+                rows[-1].append(one)
+        return rows
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[Path], Page]:
+    return lambda path: Page(path.read_text(encoding="utf-8"))
+
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--disable-dev-shm-usage --window-size=1280,900 --enable-logging=stderr"
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Callable[..., str]:
+    """Opens a page in Chromium with further flags; what it prints. No console message is let by."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("neither chromium nor google-chrome is installed")
+        pytest.skip("neither chromium nor google-chrome is installed")
+
+    def opened(page: Path, *flags: str) -> str:
+        done = subprocess.run(
+            [
+                program,
+                *FLAGS.split(),
+                *flags,
+                f"--user-data-dir={tmp_path / 'profile'}",
+                page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+        return done.stdout
+
+    return opened
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> Callable[..., Results]:
+    """An evaluation of images that lie in class folders: `pictured(names, {model: answers})`.
+
+    Six images of each class in a folder of its name, as `open_data` finds them; without subsets.
+    Each image is of one colour.
+    """
+    from covar_gen.evaluation.data import open_data
+
+    def write(names: Sequence[str], models: Mapping[str, Any]) -> Results:
+        root = tmp_path / "photographs"
+        rng = np.random.default_rng(2)
+        for name in names:
+            (root / name).mkdir(parents=True)
+            for number in range(6):
+                colour = tuple(rng.integers(0, 256, 3).tolist())
+                Image.new("RGB", (32, 24), colour).save(root / name / f"{number}.png")
+        data = open_data(str(root))
+        listed = [label.name for label in data.labels]
+        rows = data.rows.select(["key", "label", "subset", "source", "origin"]).to_pylist()
+        results = folders.write_folder(tmp_path / "evaluation", rows, models, names=listed)
+        about = json.loads((results.root / ABOUT).read_text())
+        about |= {"data": data.identity, "place": {"place": str(root)}}
+        (results.root / ABOUT).write_text(json.dumps(about))
+        return open_results(results.root)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A little benchmark of four classes and three models, one of them a toy."""
+    images = folders.benchmark_images()
+    models = {
+        "strong/test": folders.guesses(images, 0.9, 1),
+        "weak/test": folders.guesses(images, 0.4, 2),
+        "toy:shortcut": folders.guesses(images, 0.6, 3),
+    }
+    models["weak/test"][3] = models["strong/test"][3] = models["toy:shortcut"][3] = None
+    root = tmp_path_factory.mktemp("report") / "benchmark"
+    names = ("<script>alert(1)</script>", "dog & cat_%$", "owl", "ant")
+    return folders.write_folder(root, images, models, names=names, block=16)
