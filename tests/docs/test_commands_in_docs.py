@@ -156,6 +156,7 @@ ALONE = {
         f"covar-gen evaluate runs/demo --models {models}": "downloads weights"
         for models in (
             "paper --out results/paper",
+            "ViT-B-16-quickgelu/openai --out results/demo",
             "ViT-B-16-quickgelu/openai,ViT-L-14/laion2b_s32b_b82k --out results/two",
         )
     },
@@ -218,6 +219,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
     staging.close()
     evaluate(Place(str(made.root)), ["toy"], folder / "results" / "toys")
+    for name in ("demo", "paper"):
+        shutil.copytree(folder / "results" / "toys", folder / "results" / name)
     shutil.copytree(folder / "runs", folder / "shared" / "runs")
     return folder
 
