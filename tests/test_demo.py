@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from covar_gen.core.store import open_run
@@ -63,3 +64,30 @@ def test_the_first_page_shows_the_counts_of_the_demo() -> None:
     page = (ROOT / "docs" / "index.md").read_text("utf-8")
     assert counts_in(page) == SUBSETS
     assert f"runs/demo: {promised()} images" in page
+
+
+def test_in_the_toy_world_the_shortcut_model_falls_and_the_honest_ones_do_not(
+    covar: Covar, tmp_path: Path
+) -> None:
+    """What `make demo` ends with, on the subsets that say it."""
+    covar("run", "toy-world", "--run", "toys", "--processes", 2, "--limit", 32)
+    done = covar("evaluate", "toys", "--models", "toy", "--out", "toys/evaluation")
+    *said, last = done.stdout.splitlines()
+    assert last == "next: covar-gen report toys/evaluation"
+    found = {
+        line.partition(": ")[0]: dict(re.findall(r"([a-z_]+) ([0-9.]+)", line)) for line in said
+    }
+    assert set(found) == {"toy:honest", "toy:honest-siglip", "toy:shortcut"}
+    falls = {
+        name: float(shares["original"]) - float(shares["bg_varied"])
+        for name, shares in found.items()
+    }
+    assert falls["toy:honest"] <= 5
+    assert falls["toy:honest-siglip"] <= 5
+    assert falls["toy:shortcut"] >= 30
+    assert float(found["toy:honest"]["original"]) >= 85
+    covar("report", "toys/evaluation")
+    page = (tmp_path / "toys" / "evaluation" / "report.html").read_text("utf-8")
+    fall = re.search(r"accuracy of toy:shortcut falls by ([0-9.]+) points", page)
+    assert fall
+    assert float(fall[1]) == pytest.approx(falls["toy:shortcut"], abs=0.1)
