@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from covar_gen import cli_evaluation as evaluating
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.launch import guarded
 
@@ -189,90 +190,8 @@ def masks(
     typer.echo(f"masks: {out / 'masks' / 'sources'}")
 
 
-@app.command()
-def evaluate(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="a run, a release folder, any labelled data set")
-    ],
-    models: Annotated[
-        str, typer.Option(metavar="M[,M...]", help="names or groups: covar-gen list models")
-    ],
-    out: Annotated[Path, typer.Option(help="the evaluation folder; goes on where it is begun")],
-    classes: Annotated[
-        str, typer.Option(help="imagenet, imagenet-a, imagenet-r, labels, or a file")
-    ] = "auto",
-    templates: Annotated[str, typer.Option(help="openai, simple, generic, or a file")] = "auto",
-    name: Annotated[str | None, typer.Option(help="configuration of a data set")] = None,
-    split: Annotated[str | None, typer.Option(help="split of a data set")] = None,
-    revision: Annotated[str | None, typer.Option(help="commit, branch or tag on the Hub")] = None,
-    image_column: Annotated[str | None, typer.Option(help="column with the images")] = None,
-    label_column: Annotated[str | None, typer.Option(help="column with the labels")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32, bf16 or fp16; bf16 on a GPU if left out")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="images per step: 64 on a GPU, 16 elsewhere")
-    ] = None,
-    block: Annotated[int | None, typer.Option(min=1, help="images per part; 1024")] = None,
-    memory: Annotated[
-        float | None, typer.Option(help="GiB that models resident together may take")
-    ] = None,
-    *,
-    embeddings: Annotated[bool, typer.Option("--embeddings", help="keep them, float16")] = False,
-    processes: Processes = 1,
-) -> None:
-    """Classify every image zero-shot with one or many models, in one pass of the data.
-
-    Example: covar-gen evaluate runs/toy-world --models toy --out results/toys
-    """
-    from covar_gen.commands.evaluate import evaluate as score
-
-    options = {
-        "classes": classes,
-        "templates": templates,
-        "name": name,
-        "split": split,
-        "revision": revision,
-        "image-column": image_column,
-        "label-column": label_column,
-        "device": device,
-        "precision": precision,
-        "batch": batch,
-        "block": block,
-        "memory": memory,
-        "embeddings": embeddings,
-    }
-    for found in score(data, models, out, options, processes=processes):
-        rejected = f", {found.rejected} rejected" if found.rejected else ""
-        said = ", ".join(
-            f"{subset} {'-' if share is None else f'{share:.1f}'}"
-            for subset, share in found.subsets.items()
-        )
-        typer.echo(f"{found.model}: {said} % top-1 of {found.images} images{rejected}")
-    typer.echo(f"next: covar-gen report {out}")
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="an evaluation folder")],
-    models: Annotated[
-        str | None, typer.Option(metavar="M[,M...]", help="names or groups; all if left out")
-    ] = None,
-    *,
-    compare_paper: Annotated[
-        bool, typer.Option("--compare-paper", help="add the published numbers and claims")
-    ] = False,
-) -> None:
-    """Write an evaluation's tables, its figures, and one HTML page with everything.
-
-    Example: covar-gen report results/toys
-    """
-    from covar_gen.commands.report import report as write
-
-    made = write(folder, compare_paper=compare_paper, models=models)
-    typer.echo(f"{made.tables} tables and {made.figures} figures in {folder}")
-    typer.echo(f"open {made.page} in a browser")
+app.command()(evaluating.evaluate)
+app.command()(evaluating.report)
 
 
 @app.command()
