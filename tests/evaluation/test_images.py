@@ -211,6 +211,15 @@ def test_each_reason_of_a_refusal() -> None:
     assert decoded(encoded(Pillow.new("1", (65_535, 1)), "PNG")).shape == (1, 65_535, 3)
 
 
+def test_nothing_is_printed_about_damaged_files(capfd: pytest.CaptureFixture[str]) -> None:
+    whole = encode_png(small())
+    turned = bytearray(whole)
+    turned[200] ^= 5
+    for data in (whole[:-40], bytes(turned), encoded(small(), "JPEG")[:-200]):
+        assert decode(data) == Rejected("truncated")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "progressive JPEG", "PNG", "GIF", "WEBP"])
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data())
