@@ -24,34 +24,35 @@ if TYPE_CHECKING:
 AHEAD = 3
 """Batches that are decoded ahead of the one the towers have."""
 
-Rows = tuple[int, int]
-"""First row, and the row after the last."""
-
 
 @dataclass(frozen=True)
 class Batch:
-    """Consecutive images.
+    """Images that go through the towers together.
 
     Attributes:
-        rows: which.
+        rows: which rows of the data.
         pixels: for each grid uint8 (B, 3, h, w), black where the image was rejected.
         reasons: why an image was rejected; None where it was not.
         content: first 63 bits of the SHA-256 of each encoded image; 0 where it could not be read.
+        sizes: height and width of each decoded image; (0, 0) where it was rejected.
     """
 
-    rows: Rows
+    rows: Sequence[int]
     pixels: dict[Grid, torch.Tensor]
     reasons: list[str | None]
     content: list[int]
+    sizes: list[tuple[int, int]]
 
 
 class _Reading:
     """A batch while threads fill it."""
 
-    def __init__(self, data: Data, rows: Rows, grids: Sequence[Grid], *, pin: bool) -> None:
+    def __init__(
+        self, data: Data, rows: Sequence[int], grids: Sequence[Grid], *, pin: bool
+    ) -> None:
         import torch
 
-        size = rows[1] - rows[0]
+        size = len(rows)
         self.data = data
         self.batch = Batch(
             rows,
@@ -63,6 +64,7 @@ class _Reading:
             },
             [None] * size,
             [0] * size,
+            [(0, 0)] * size,
         )
         self._memory = {grid: pixels.numpy() for grid, pixels in self.batch.pixels.items()}
 
@@ -77,7 +79,7 @@ class _Reading:
 
     def _read(self, place: int, expected: str | None) -> str | None:
         try:
-            encoded = self.data.read(self.batch.rows[0] + place)
+            encoded = self.data.read(self.batch.rows[place])
         except OSError:
             return "unreadable"
         sha256 = hashlib.sha256(encoded)
@@ -87,12 +89,18 @@ class _Reading:
         image = decode(encoded)
         if isinstance(image, Rejected):
             return image.reason
+        self.batch.sizes[place] = image.shape[:2]
         fill(image, self._memory, place)
         return None
 
 
 def batches(
-    data: Data, wanted: Iterable[Rows], grids: Sequence[Grid], threads: int, *, pin: bool = False
+    data: Data,
+    wanted: Iterable[Sequence[int]],
+    grids: Sequence[Grid],
+    threads: int,
+    *,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Batches in the order of `wanted`, a few of them made ahead.
 
@@ -115,8 +123,7 @@ def batches(
     with ThreadPoolExecutor(threads) as pool:
         for rows in wanted:
             reading = _Reading(data, rows, grids, pin=pin)
-            size = rows[1] - rows[0]
-            expected = sums.slice(rows[0], size).to_pylist() if sums is not None else [None] * size
+            expected = sums.take(list(rows)).to_pylist() if sums is not None else [None] * len(rows)
             waiting.append(
                 (reading, [pool.submit(reading.read, n, e) for n, e in enumerate(expected)])
             )

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ from covar_gen.evaluation.models.base import Model, Precision, folder_of
 from covar_gen.evaluation.models.loading import check_model
 from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prepare
-from covar_gen.evaluation.reading import Batch, Rows, batches
+from covar_gen.evaluation.reading import Batch, batches
 from covar_gen.evaluation.results import MADE_WITH, part_name, read_json
 from covar_gen.evaluation.scoring import part
 from covar_gen.evaluation.towers import Columns, Normalised, Tower, on_host
@@ -53,6 +53,9 @@ BATCH = 16
 
 MOST_WAITING = 16
 """Batches that may wait for a thread of the CPU."""
+
+Rows = tuple[int, int]
+"""First row of a block, and the row after its last."""
 
 log = logging.getLogger("covar_gen")
 
@@ -221,7 +224,7 @@ class _Pass:
         grids = sorted({t.model.preprocessing.grid for t in towers})
         step = self.batch
         wanted = [
-            (start, min(start + step, block[1]))
+            range(start, min(start + step, block[1]))
             for block in blocks
             for start in range(*block, step)
         ]
@@ -240,14 +243,14 @@ class _Pass:
         """Score a block and write a part of each tower."""
         seen: list[Batch] = []
         found: list[list[Future[Columns]]] = [[] for _ in towers]
-        while not seen or seen[-1].rows[1] < block[1]:
+        while not seen or seen[-1].rows[-1] + 1 < block[1]:
             batch = next(read)
             labels = self._labels(batch.rows)
             pixels = Normalised(batch.pixels, self.device.place)
             for tower, columns in zip(towers, found, strict=True):
                 ready = pixels.of(tower.model.preprocessing)
                 columns.append(self.device.submit(tower.see, ready, labels))
-            seen.append(Batch(batch.rows, {}, batch.reasons, batch.content))
+            seen.append(replace(batch, pixels={}))
             self._wait(found)
         for tower, columns in zip(towers, found, strict=True):
             # Left on the device until now: waiting for it once a block keeps a GPU busy.
@@ -262,10 +265,10 @@ class _Pass:
         if len(waiting) > MOST_WAITING:
             waiting[0].result()
 
-    def _labels(self, rows: Rows) -> torch.Tensor:
+    def _labels(self, rows: Sequence[int]) -> torch.Tensor:
         import torch
 
-        found = torch.from_numpy(self.task.labels[slice(*rows)].astype(np.int64))
+        found = torch.from_numpy(self.task.labels[list(rows)].astype(np.int64))
         return found.to(self.device.place)
 
     def _write(self, block: Rows, tower: Tower, seen: list[Batch], columns: list[Columns]) -> None:
