@@ -111,6 +111,7 @@ def prepare(
         "count": len(images),
         "classes": {"source": found.source, "count": len(found.names), "digest": found.digest()},
         "templates": {"source": found.template_source, "count": len(found.templates)},
+        "prompts": list(found.templates),
         "top": min(TOP, len(found.names)),
     }
     before = read_json(out / ABOUT) if (out / ABOUT).is_file() else {}
@@ -123,6 +124,20 @@ def prepare(
     claim(out / ABOUT, whole, staging, ignore=("place",))
     digest = hashlib.sha256(json_bytes({**about, "block": size})).hexdigest()
     return Task(data, found, labels, open_results(out), digest)
+
+
+def stored_classes(results: Results) -> ClassList:
+    """The label set and the templates that an evaluation was made with."""
+    about, found = results.about, results.classes
+    imagenet = tuple(int(index) if index >= 0 else None for index in found.imagenet)
+    return ClassList(
+        found.names,
+        found.wnids,
+        imagenet,
+        tuple(about["prompts"]),
+        about["classes"]["source"],
+        about["templates"]["source"],
+    )
 
 
 def make_folder(out: Path) -> None:

@@ -61,3 +61,28 @@ IMAGES = pa.schema(
     )
 )
 """Columns that every evaluation has; those of the data itself (background, ...) follow them."""
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+"""Shares of a map's maximum from which on a pixel belongs to its region; 0.5 is the default."""
+
+ERRORS = pa.schema(
+    _fields(
+        key=(pa.string(), "key of the misclassified image"),
+        label=(pa.int32(), "true class: its index in the class list"),
+        predicted=(pa.int32(), "predicted class: the one whose map this is about"),
+        status=(pa.string(), "ok or rejected"),
+        reason=(pa.string(), "slug of why there are no overlaps; null if there are"),
+        flat=(pa.bool_(), "true where the map says nothing"),
+        iou_object=(
+            pa.list_(pa.float32()),
+            "overlap (intersection over union) of the region with the object, for each threshold",
+        ),
+        iou_background=(pa.list_(pa.float32()), "the same with the background"),
+        mass_background=(pa.float32(), "share of the map's positive mass on the background"),
+        object_coverage=(pa.float32(), "share of what the model saw that is object"),
+        chance=(
+            pa.float32(),
+            "share of random maps of the same values that would be called background-driven",
+        ),
+    )
+)

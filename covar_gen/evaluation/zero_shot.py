@@ -34,7 +34,7 @@ from covar_gen.evaluation.classifiers import classifier
 from covar_gen.evaluation.computing import Device, device_of
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.models import load_model
-from covar_gen.evaluation.models.base import Model, Precision, folder_of
+from covar_gen.evaluation.models.base import Model, Precision, folder_of, with_place
 from covar_gen.evaluation.models.loading import check_model
 from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prepare
@@ -199,20 +199,21 @@ class _Pass:
 
         place = self.device.place
         model = load_model(name, device=str(place), precision=self.precision)
-        self._claim(model)
+        self._claim(model, name)
         rows = classifier(model, self.task.classes, self.device, notice=_notice)
         model.release_text()
         groups = torch.tensor(self.task.classes.groups, dtype=torch.int64)
         return Tower(model, rows.to(place), groups.to(place), self.settings.embeddings)
 
-    def _claim(self, model: Model) -> None:
+    def _claim(self, model: Model, name: str) -> None:
         folder = self.root / model.folder
         about: dict[str, Json] = {
             "model": model.identity(),
             "evaluation": self.task.digest,
             "embeddings": self.settings.embeddings,
+            "loaded": with_place(name),
         }
-        claim(folder / MADE_WITH, about, self.staging)
+        claim(folder / MADE_WITH, about, self.staging, ignore=("loaded",))
         record(folder, self.ranks, self.staging, device=self.device.name, batch=self.batch)
 
     def _pass(self, towers: list[Tower]) -> None:

@@ -29,6 +29,13 @@ def public_name(name: str) -> str:
     return f"{LOCAL}{Path(name.removeprefix(LOCAL)).expanduser().resolve().name}"
 
 
+def with_place(name: str) -> str:
+    """A model's name by which it can be loaded from any folder."""
+    if not name.startswith(LOCAL):
+        return name
+    return f"{LOCAL}{Path(name.removeprefix(LOCAL)).expanduser().resolve()}"
+
+
 def folder_of(name: str) -> str:
     """A model's name as one path component: `/` and `:` become `__`."""
     return public_name(name).replace("/", "__").replace(":", "__")
