@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covar_gen.evaluation.report.drawing import (
-    INK,
     LINE,
     LINE_HEIGHT,
     MARKERS,
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 FEW = 5
 """Series that can be told apart in one chart; more stand in panels."""
+UPRIGHT = 9
+"""Columns of a heat map beyond which their headings stand upright."""
 ANNOTATED = 20
 """Columns of a heat map whose cells have room for their numbers."""
 
@@ -97,7 +98,10 @@ def _points(
     axes.hlines(at, low, high, color=colour, linewidth=1.4)
     # The paper's own colour around a point keeps it apart from its interval and its neighbours.
     marker = MARKERS[series % len(MARKERS)]
-    axes.plot(value, at, marker, color=colour, markeredgecolor=PAPER, label=name, markersize=size)
+    axes.plot(
+        value, at, marker, color=colour, markeredgecolor=PAPER, markeredgewidth=size / 6,
+        markersize=size, label=name,
+    )  # fmt: skip
 
 
 def _mark_zero(axes: Axes, *, zero: bool) -> None:
@@ -231,7 +235,11 @@ def heat(
     axes.set_yticks(np.arange(count) + 0.5, labels=list(grid.rows))
     heads = axes.set_xticks(np.arange(across) + 0.5, labels=list(grid.columns))
     for head in heads if tall else ():
-        head.label2.set(rotation=40, horizontalalignment="left", rotation_mode="anchor")
+        # Many upright headings leave more room for the cells below them.
+        if across > UPRIGHT:
+            head.label2.set(rotation=90)
+        else:
+            head.label2.set(rotation=40, horizontalalignment="left", rotation_mode="anchor")
     axes.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.grid(visible=False)
     for side in axes.spines.values():
@@ -275,87 +283,3 @@ def _colours(*, diverging: bool) -> LinearSegmentedColormap:
         else ["#f3f1ec", "#9ecae1", "#4292c6", "#08519c", "#08306b"]
     )
     return LinearSegmentedColormap.from_list("covar", steps)
-
-
-class Family(NamedTuple):
-    """Points of one colour and marker.
-
-    Attributes:
-        name: for the legend.
-        x: float64 (N,).
-        value: float64 (N,).
-        low: float64 (N,), NaN where there is no interval.
-        high: float64 (N,).
-        labels: N texts beside the points.
-    """
-
-    name: str
-    x: NDArray[np.float64]
-    value: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    labels: tuple[str, ...]
-
-
-def scatter(families: Sequence[Family], x_unit: str, unit: str, *, logarithmic: bool) -> Figure:
-    """Points with upright intervals against a property of their models."""
-    figure = new_figure(3.6)
-    axes = figure.subplots()
-    for number, one in enumerate(families):
-        colour = SERIES[number % len(SERIES)]
-        axes.vlines(one.x, one.low, one.high, color=colour, linewidth=1.2)
-        axes.plot(
-            one.x, one.value, MARKERS[number % len(MARKERS)], color=colour, markersize=6,
-            markeredgecolor=PAPER, label=one.name,
-        )  # fmt: skip
-    _label_points(axes, families, logarithmic=logarithmic)
-    if logarithmic:
-        axes.set_xscale("log")
-        known = np.concatenate([one.x for one in families])
-        ticks = [n * 10.0**power for power in range(-3, 7) for n in (1, 2, 5)]
-        near = [t for t in ticks if known.min() / 2 <= t <= known.max() * 2]
-        axes.set_xticks(near, labels=[f"{tick:g}" for tick in near])
-        axes.minorticks_off()
-    axes.grid(visible=True, axis="both")
-    axes.set_xlabel(x_unit, color=INK)
-    axes.set_ylabel(unit)
-    axes.margins(x=0.12)
-    figure.legend(loc="outside upper left", ncols=min(len(families), 4))
-    return figure
-
-
-def _label_points(axes: Axes, families: Sequence[Family], *, logarithmic: bool) -> None:
-    """Labels beside their points, on the side where there is room; where there is none, none."""
-    scale = np.log if logarithmic else np.asarray
-    points = [
-        (float(scale(x)), float(y), float(x), text)
-        for one in families
-        for x, y, text in zip(one.x, one.value, one.labels, strict=True)
-        if not np.isnan(y)
-    ]
-    if not points:
-        return
-    at = np.array([point[:2] for point in points])
-    spread = np.maximum(np.ptp(at, axis=0), 1e-9)
-    # Points of print: what the axes come to, about.
-    places = (at - at.min(axis=0)) / spread * (370.0, 165.0)
-    taken = [(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in places]
-    for (x, y), (_, value, raw, text) in zip(places, points, strict=True):
-        width = 4.9 * len(text)
-        for side, shift in ((1, 0.0), (-1, 0.0), (1, 8.0), (1, -8.0), (-1, 8.0), (-1, -8.0)):
-            left = x + 6.0 if side > 0 else x - 6.0 - width
-            box = (left, y + shift - 4.0, left + width, y + shift + 4.0)
-            if not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                axes.annotate(
-                    text, (raw, value), xytext=(6 * side, shift), textcoords="offset points",
-                    fontsize=8, color=SOFT, va="center", ha="left" if side > 0 else "right",
-                )  # fmt: skip
-                break
-
-
-Box = tuple[float, float, float, float]
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

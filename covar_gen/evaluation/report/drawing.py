@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.errors import MissingExtraError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 INK, SOFT, LINE, PAPER = "#22211f", "#6d6964", "#dedbd7", "#fffffe"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f01", "#56b4ea")
 """Okabe and Ito's colours ("Color Universal Design", 2008), without the pale yellow."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "<")
 WIDTH = 7.0
 """Of a figure in inches: what fits between the margins of a page, so that 8 points stay 8."""
 LINE_HEIGHT = 0.155
@@ -103,6 +104,18 @@ class Drawing:
     shown: bool = True
 
 
+def require() -> None:
+    """See that what a report is made with is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    missing = [name for name in ("matplotlib", "scipy") if find_spec(name) is None]
+    if missing:
+        mend = "Type: pip install 'covar-gen[evaluate]'"
+        raise MissingExtraError(f"a report needs {' and '.join(missing)}", mend=mend)
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib as figures here are drawn, whatever the user's own settings are.
@@ -110,11 +123,9 @@ def style() -> Iterator[None]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        mend = "Type: pip install 'covar-gen[evaluate]'"
-        raise MissingExtraError("figures need matplotlib", mend=mend) from error
+    require()
+    import matplotlib as mpl
+
     with mpl.rc_context(), warnings.catch_warnings():
         # Names may be in any script; browsers have fonts for those that ours has not.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

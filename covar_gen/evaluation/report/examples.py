@@ -90,6 +90,16 @@ class Example:
     original: str | None
     original_right: int | None
 
+    @property
+    def mistakes(self) -> list[tuple[str, int, float]]:
+        """Wrong classes, how many models say so, their largest probability; the most first."""
+        found: dict[str, list[float]] = {}
+        for one in self.answers:
+            if not one.right:
+                found.setdefault(one.predicted, []).append(one.probability)
+        listed = [(name, len(chances), max(chances)) for name, chances in found.items()]
+        return sorted(listed, key=lambda one: (-one[1], -one[2], one[0]))
+
 
 @dataclass(frozen=True)
 class Scores:

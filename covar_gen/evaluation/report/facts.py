@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
+
 from covar_gen.core.rows import OK
 from covar_gen.evaluation.analyses.marks import images_of
 from covar_gen.evaluation.report.sheets import Cell, Column, Sheet, count
@@ -83,9 +86,9 @@ def rejected_sheet(results: Results, models: Sequence[str]) -> Sheet | None:
     reasons: dict[int, str] = {}
     for model in models:
         rows = results.table(model, ["status", "reason"])
-        status, said = rows["status"].to_numpy(), rows["reason"].to_pylist()
-        for place in (status != OK).nonzero()[0]:
-            reasons.setdefault(int(place), said[place] or "unknown")
+        places = np.flatnonzero(pc.not_equal(rows["status"], OK).to_numpy())
+        for place, said in zip(places, rows["reason"].take(places).to_pylist(), strict=True):
+            reasons.setdefault(int(place), said or "unknown")
     if not reasons:
         return None
     subsets = results.images(["subset"])["subset"].to_pylist()

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from covar_gen.evaluation.models.zoo import ZooEntry
-from covar_gen.evaluation.report.charts import Family, Grid, dots, heat, scatter
+from covar_gen.evaluation.report.charts import Grid, dots, heat
 from covar_gen.evaluation.report.drawing import Drawing, drawn
+from covar_gen.evaluation.report.scatter import Family, scatter
 
 AVERAGE, BG_VARIED = "average", "bg_varied"
 INTERVALS = "Lines are 95% intervals (photographs drawn with replacement)."

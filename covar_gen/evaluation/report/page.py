@@ -61,9 +61,7 @@ def make_report(results: Results, *, compare_paper: bool = False, group: str | N
             if compare_paper or not table.published
         }
         folders = {model: chosen.folder(model).name for model in chosen.models()}
-        laid = {
-            name: lay_out(name, table, title, folders) for name, (table, title) in tables.items()
-        }
+        laid = {name: lay_out(name, table, title) for name, (table, title) in tables.items()}
         drawings = _drawings({name: table for name, (table, _) in tables.items()}, folders)
     page = _page(chosen, results, {n: t for n, (t, _) in tables.items()}, laid, drawings)
     staging = Staging(results.root)

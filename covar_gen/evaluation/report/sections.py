@@ -5,7 +5,7 @@ A table that is not known here is shown as it is, under the title that its analy
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,10 +16,8 @@ from covar_gen.evaluation.report.drawing import Drawing
 from covar_gen.evaluation.report.examples import Example
 from covar_gen.evaluation.report.sheets import Cell, Column, Sheet, count, number, share
 
-Folders = Mapping[str, str]
-"""Model -> its name as a part of a file's name."""
 SCREEN = 2000
-"""Rows beyond which a table is in its files only."""
+"""Rows of a table on the page, of all its parts together; the others are in its files."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +100,15 @@ def kind_of(table: pa.Table) -> str:
     return next((kind for kind, columns in KINDS if columns <= names), "other")
 
 
-def lay_out(name: str, table: pa.Table, title: str, folders: Mapping[str, str]) -> Laid:
+def lay_out(name: str, table: pa.Table, title: str) -> Laid:
     """Sheets of a table for LaTeX and for the page.
 
     Args:
         name: of the table.
         table: as its analysis made it.
         title: of the table.
-        folders: model -> its name as a part of a file's name.
     """
-    known = {
+    known: dict[str, Callable[[str, pa.Table, str], Laid]] = {
         "accuracy": _accuracy,
         "subset_drops": _subset_drops,
         "class_drops": _class_drops,
@@ -123,20 +120,30 @@ def lay_out(name: str, table: pa.Table, title: str, folders: Mapping[str, str]) 
     }
     kind = kind_of(table)
     if kind in known and len(table):
-        return known[kind](name, table, title, folders)
+        return known[kind](name, table, title)
     sheet = layouts.tidy(table, title)
     return Laid(sheet, (on_page(name, sheet),))
 
 
-def on_page(name: str, sheet: Sheet, *, folded: bool = False) -> Block:
-    """A sheet as a block; of a long one the first rows, and where the others are."""
-    if len(sheet.rows) > SCREEN:
-        note = f"The first {SCREEN:,} of {len(sheet.rows):,} rows; all are in tables/{name}.csv."
-        sheet = Sheet(sheet.title, sheet.columns, sheet.rows[:SCREEN], (*sheet.notes, note))
-    return Block(name, sheet=sheet, folded=folded or len(sheet.rows) > layouts.FOLDED)
+def on_page(name: str, sheet: Sheet, part: str = "", *, folded: bool = False, of: int = 1) -> Block:
+    """A sheet as a block; of a long one the first rows, and where the others are.
+
+    Args:
+        name: of the table, and so of its files.
+        sheet: the table, or a part of it.
+        part: what tells parts of one table apart.
+        folded: even where it is short.
+        of: how many parts there are: all together have `SCREEN` rows at the most.
+    """
+    most = max(SCREEN // of, 20)
+    if len(sheet.rows) > most:
+        note = f"The first {most:,} of {len(sheet.rows):,} rows; all are in tables/{name}.csv."
+        sheet = Sheet(sheet.title, sheet.columns, sheet.rows[:most], (*sheet.notes, note))
+    block = f"{name}_{part}" if part else name
+    return Block(block, sheet=sheet, folded=folded or len(sheet.rows) > layouts.FOLDED)
 
 
-def _accuracy(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid:
+def _accuracy(name: str, table: pa.Table, title: str) -> Laid:
     average = "average" in table["subset"].to_pylist()
     notes = ["Top-1 accuracy in %, the best of each column in bold."]
     if average:
@@ -145,18 +152,18 @@ def _accuracy(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid
         )
     sheet = layouts.pivot(table, "accuracy", title, notes=notes, best="highest", last="average")
     whole = layouts.tidy(table, "Counts, top-5 accuracy, and accuracy with equal names merged")
-    blocks = (Block(name, sheet=sheet), on_page(f"{name}_tidy", whole, folded=True))
+    blocks = (Block(name, sheet=sheet), on_page(name, whole, "tidy", folded=True))
     return Laid(sheet, blocks)
 
 
-def _subset_drops(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid:
+def _subset_drops(name: str, table: pa.Table, title: str) -> Laid:
     reference = table["reference"][0].as_py() if len(table) else "none"
     note = f"Accuracy on {reference} minus accuracy on the subset, percentage points."
     sheet = layouts.pivot(table, "drop", title, notes=[note], last="average", sign=True)
     return Laid(sheet, (Block(name, sheet=sheet),))
 
 
-def _one_subset(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid:
+def _one_subset(name: str, table: pa.Table, title: str) -> Laid:
     """Pairs of models on the average alone, or on one subset; the others are in the files."""
     subsets = list(dict.fromkeys(table["subset"].to_pylist()))
     subset = next((one for one in ("average", "bg_varied") if one in subsets), subsets[0])
@@ -177,7 +184,7 @@ TONES: dict[str, Literal["good", "bad"]] = {"holds": "good", "does not hold": "b
 WHOLE_CLAIM = "all of it"
 
 
-def _claims(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid:
+def _claims(name: str, table: pa.Table, title: str) -> Laid:
     """The verdicts, and folded the comparisons that they stand on."""
     rows = table.to_pylist()
     heads = [Column("claim"), Column("place"), Column("what it says"), Column("verdict")]
@@ -189,18 +196,18 @@ def _claims(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid:
             body.append((Cell(row["claim"]), Cell(row["place"]), Cell(row["text"]), said))
     note = (
         "A claim holds where each of its comparisons lies with its whole 95% interval on the side "
-        "expected, does not hold where one lies wholly on the other, and is open otherwise."
+        "expected, does not hold where one lies wholly on the other; else it cannot be decided."
     )
     verdicts = Sheet(title, tuple(heads), tuple(body), (note,))
     kept = table.filter([row["comparison"] != WHOLE_CLAIM for row in rows])
     parts = layouts.tidy(kept, "What each verdict stands on", leave=("place", "text", "missing"))
     blocks = [Block(name, sheet=verdicts)]
     if len(kept):
-        blocks.append(on_page(f"{name}_comparisons", parts, folded=True))
+        blocks.append(on_page(name, parts, "comparisons", folded=True))
     return Laid(verdicts, tuple(blocks))
 
 
-def _published(name: str, table: pa.Table, title: str, _folders: Folders) -> Laid:
+def _published(name: str, table: pa.Table, title: str) -> Laid:
     whole = layouts.tidy(table, title)
     if "published" not in table.column_names:
         return Laid(whole, (on_page(name, whole, folded=True),))
@@ -237,19 +244,27 @@ def _differences(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
     return Sheet(f"{title}: accuracy", columns, tuple(body), (note,))
 
 
-def _class_drops(name: str, table: pa.Table, title: str, folders: Folders) -> Laid:
+def _class_drops(name: str, table: pa.Table, title: str) -> Laid:
     rows = table.to_pylist()
+    return Laid(_classes(rows, title), _each_model(name, rows, title, _classes, shown=0))
+
+
+def _each_model(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    title: str,
+    make: Callable[[Sequence[Mapping[str, Any]], str], Sheet],
+    *,
+    shown: int,
+) -> tuple[Block, ...]:
+    """A sheet for each model, all but the first ones folded."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    blocks = tuple(
-        on_page(
-            f"{name}_{place}",
-            _classes([row for row in rows if row["model"] == model], f"{title}: {model}"),
-            folded=True,
-        )
-        for place, model in enumerate(models)
-        if model in folders
-    )
-    return Laid(_classes(rows, title), blocks)
+    blocks = []
+    for place, model in enumerate(models):
+        mine = [row for row in rows if row["model"] == model]
+        sheet = make(mine, f"{title}: {model}")
+        blocks.append(on_page(name, sheet, str(place), folded=place >= shown, of=len(models)))
+    return tuple(blocks)
 
 
 def _classes(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
@@ -292,19 +307,9 @@ def _classes(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
     return Sheet(title, tuple(columns), tuple(body), (note,))
 
 
-def _top_classes(name: str, table: pa.Table, title: str, folders: Folders) -> Laid:
+def _top_classes(name: str, table: pa.Table, title: str) -> Laid:
     rows = table.to_pylist()
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    blocks = tuple(
-        on_page(
-            f"{name}_{place}",
-            _scenes([row for row in rows if row["model"] == model], f"{title}: {model}"),
-            folded=place > 0,
-        )
-        for place, model in enumerate(models)
-        if model in folders
-    )
-    return Laid(_scenes(rows, title), blocks)
+    return Laid(_scenes(rows, title), _each_model(name, rows, title, _scenes, shown=1))
 
 
 READINGS = (

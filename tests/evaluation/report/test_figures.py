@@ -132,9 +132,12 @@ def test_neither_the_users_settings_nor_pyplots_state_change_a_figure() -> None:
     assert found.svg == expected.svg
 
 
-def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"covar-gen\[evaluate\]"), style():
+@pytest.mark.parametrize("package", ["matplotlib", "scipy"])
+def test_without_its_packages_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*covar-gen\[evaluate\]"), style():
         pytest.fail("not reached")
 
 
