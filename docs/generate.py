@@ -75,9 +75,10 @@ OPTIONS_TEXT = """\
 `[<section>.options.<plugin>]` holds a plugin's own options: [plugins](plugins.md) lists them."""
 
 PLUGINS_TEXT = """\
-A plugin is a file of `covar_gen/<kind>/`; its name is the file's name. Options stand in the recipe
-under `[<section>.options.<plugin>]`. The version is part of what a table is made with: it is
-raised whenever the same input would give other pixels."""
+A plugin is a file of its kind's folder; its name is the file's name. Options stand in the recipe
+under `[<section>.options.<plugin>]`; those of methods and judges, which no recipe names, are passed
+where they are used. The version is part of what a table is made with: it is raised whenever the
+same input would give other results."""
 
 NAMED_BY = {(section, key): kind for section, key, kind, _ in TOOLS} | {
     ("geometry", "variants"): "variants"
@@ -252,7 +253,8 @@ def _plugins() -> str:
         PLUGINS_TEXT,
     ]
     for kind in plugins.KINDS:
-        parts.append(f"## {kind}")
+        folder = plugins.KINDS[kind].package.replace(".", "/")
+        parts.append(f"## {kind}\n\nFiles of `{folder}/`.")
         for name in plugins.names(kind):
             parts += _plugin(kind, name)
     return "\n\n".join(parts)

@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,15 +22,34 @@ from covar_gen.core.arrays import Json
 from covar_gen.core.errors import CovarError, MissingExtraError, PluginError, RecipeError
 
 PACKAGE = "covar_gen"
+
+
+class Kind(NamedTuple):
+    """A kind of plugin.
+
+    Attributes:
+        word: for one of them.
+        package: whose files they are.
+        besides: files of the package that are no plugins, without `.py`; so are `base` and those
+            with a leading underscore everywhere.
+    """
+
+    word: str
+    package: str
+    besides: tuple[str, ...] = ()
+
+
 KINDS = {
-    "sources": "source",
-    "segmenters": "segmenter",
-    "editors": "editor",
-    "inpainters": "inpainter",
-    "viewers": "viewer",
-    "variants": "variant",
+    "sources": Kind("source", f"{PACKAGE}.sources"),
+    "segmenters": Kind("segmenter", f"{PACKAGE}.segmenters"),
+    "editors": Kind("editor", f"{PACKAGE}.editors"),
+    "inpainters": Kind("inpainter", f"{PACKAGE}.inpainters"),
+    "viewers": Kind("viewer", f"{PACKAGE}.viewers"),
+    "variants": Kind("variant", f"{PACKAGE}.variants"),
+    "methods": Kind("method", f"{PACKAGE}.evaluation.attribution", ("alignment", "pictures")),
+    "judges": Kind("judge", f"{PACKAGE}.evaluation.judges", ("cache", "exchange")),
 }
-"""Folder of each kind of plugin, and the word for one of them."""
+"""The kinds of plugins by the names that the command line and recipes know."""
 
 
 class _PathMark:
@@ -99,15 +118,15 @@ P = TypeVar("P", bound=Plugin)
 
 
 def names(kind: str) -> list[str]:
-    """Names of the plugins of a kind, sorted: its files but `base.py` and those with a leading _.
+    """Names of the plugins of a kind, sorted: its files, those that are no plugins left out.
 
     Raises:
         PluginError: no such kind.
     """
     if kind not in KINDS:
         raise unknown("kind of plugin", kind, list(KINDS), "")
-    files = _folder(kind).glob("*.py")
-    return sorted(f.stem for f in files if f.stem != "base" and not f.stem.startswith("_"))
+    found = [file.stem for file in _folder(kind).glob("*.py") if not file.stem.startswith("_")]
+    return sorted({*found} - {"base", *KINDS[kind].besides})
 
 
 def summary(kind: str, name: str) -> str:
@@ -120,7 +139,7 @@ def find(kind: str, name: str, base: type[P], where: str = "") -> type[P]:
     """The plugin class in the file of that name.
 
     Args:
-        kind: folder of the plugin, for example "editors".
+        kind: of the plugin, for example "editors".
         name: file name without `.py`.
         base: the class of `<kind>/base.py` that the plugin must derive from.
         where: the recipe key that names it, for the error message.
@@ -130,15 +149,15 @@ def find(kind: str, name: str, base: type[P], where: str = "") -> type[P]:
             exactly one plugin.
     """
     if name not in names(kind):
-        raise unknown(KINDS[kind], name, names(kind), where)
-    module = importlib.import_module(f"{PACKAGE}.{kind}.{name}")
+        raise unknown(KINDS[kind].word, name, names(kind), where)
+    module = importlib.import_module(f"{KINDS[kind].package}.{name}")
     found = [
         item
         for _, item in inspect.getmembers(module, inspect.isclass)
         if issubclass(item, base) and item.__module__ == module.__name__
     ]
     if len(found) != 1:
-        what = f"the file holds {len(found)} {KINDS[kind]} classes, not one"
+        what = f"the file holds {len(found)} {KINDS[kind].word} classes, not one"
         mend = f"Keep exactly one subclass of {base.__name__} in it"
         raise PluginError(what, where=f"{kind}/{name}.py", mend=mend)
     return found[0]
@@ -149,19 +168,29 @@ def make(
 ) -> P:
     """An instance of a plugin with checked options, its packages installed.
 
+    Args:
+        kind: of the plugin.
+        name: of the plugin.
+        base: the class of its kind's `base.py`.
+        options: its own options.
+        where: the recipe key that names it; empty if no recipe does.
+
     Raises:
-        PluginError: no such plugin.
+        PluginError: no such plugin; without a recipe, also a wrong option.
         MissingExtraError: the packages that it imports are not installed.
-        RecipeError: an unknown option or one of the wrong type.
+        RecipeError: an unknown option or one of the wrong type, in a recipe.
     """
     plugin = find(kind, name, base, where)
     missing = missing_modules(plugin)
     if missing:
-        what = f"{KINDS[kind]} {name!r} needs {', '.join(missing)}, not installed here"
+        what = f"{KINDS[kind].word} {name!r} needs {', '.join(missing)}, not installed here"
         package = f"{PACKAGE.replace('_', '-')}[{plugin.extra}]" if plugin.extra else missing[0]
         raise MissingExtraError(what, where=where, mend=f"Type: pip install '{package}'")
-    place = f"{where.rpartition('.')[0]}.options.{name}"
-    return plugin(checked(plugin.Options, dict(options or {}), place))
+    if where:
+        place = f"{where.rpartition('.')[0]}.options.{name}"
+        return plugin(checked(plugin.Options, dict(options or {}), place))
+    place = f"{KINDS[kind].word} {name}"
+    return plugin(checked(plugin.Options, dict(options or {}), place, PluginError))
 
 
 def with_paths(plugin: type[Plugin], options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -194,19 +223,29 @@ def _found(module: str) -> bool:
 M = TypeVar("M", bound=BaseModel)
 
 
-def checked(model: type[M], values: Mapping[str, Any], where: str) -> M:
+def checked(
+    model: type[M], values: Mapping[str, Any], where: str, kind: type[CovarError] = RecipeError
+) -> M:
     """`values` as an instance of a pydantic model, with errors that offer the known keys.
 
+    Args:
+        model: what the values have to be.
+        values: by key.
+        where: the place of the values, for the error message.
+        kind: of the error that is raised.
+
     Raises:
-        RecipeError: the first thing that is wrong: which key, what it was, what it may be.
+        CovarError: of that kind: the first thing that is wrong, which key, what it may be.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _first_error(error, model, where) from None
+        raise _first_error(error, model, where, kind) from None
 
 
-def _first_error(error: ValidationError, model: type[BaseModel], where: str) -> RecipeError:
+def _first_error(
+    error: ValidationError, model: type[BaseModel], where: str, kind: type[CovarError]
+) -> CovarError:
     """What is wrong, in one line; of the errors of a union, the one that went furthest."""
     # A misspelt key also leaves the right one missing: the misspelling is what to say.
     first = max(
@@ -217,14 +256,13 @@ def _first_error(error: ValidationError, model: type[BaseModel], where: str) -> 
     key = ".".join([where, *path] if where else path)
     if first["type"] == "extra_forbidden":
         known = sorted(inner.model_fields)
-        found = unknown("key", path[-1], known, key.rpartition(".")[0], RecipeError)
-        assert isinstance(found, RecipeError)
-        return found
+        return unknown("key", path[-1], known, key.rpartition(".")[0], kind)
     message = str(first["msg"]).removeprefix("Value error, ")
     what = message[:1].lower() + message[1:]
     if first["type"] != "missing":
         what = f"{what} (got {first['input']!r})"
-    return RecipeError(what, where=key, mend="Correct it in the recipe")
+    place = " in the recipe" if kind is RecipeError else ""
+    return kind(what, where=key, mend=f"Correct it{place}")
 
 
 def _path(
@@ -279,4 +317,4 @@ def unknown(
 
 @cache
 def _folder(kind: str) -> Path:
-    return Path(__file__).resolve().parents[1] / kind
+    return Path(__file__).resolve().parents[1].joinpath(*KINDS[kind].package.split(".")[1:])

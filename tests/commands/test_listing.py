@@ -21,8 +21,8 @@ Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_all_kinds_are_listed_then_the_recipes_and_the_models() -> None:
     assert list(listing()) == [
-        "sources", "segmenters", "editors", "inpainters", "viewers", "variants", "recipes",
-        "models",
+        "sources", "segmenters", "editors", "inpainters", "viewers", "variants", "methods",
+        "judges", "recipes", "models",
     ]  # fmt: skip
 
 
@@ -46,7 +46,9 @@ def test_listing_the_models_loads_no_model_library() -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_every_plugin_file_of_a_kind_is_listed_with_its_summary(kind: str) -> None:
-    files = [p for p in (PACKAGE / kind).glob("[a-z]*.py") if p.stem != "base"]
+    folder = PACKAGE.parent.joinpath(*KINDS[kind].package.split("."))
+    aside = {"base", *KINDS[kind].besides}
+    files = [path for path in folder.glob("[a-z]*.py") if path.stem not in aside]
     said = {
         path.stem: str(ast.get_docstring(ast.parse(path.read_text("utf-8")))).splitlines()[0]
         for path in files

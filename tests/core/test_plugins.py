@@ -9,7 +9,7 @@ import pytest
 
 from covar_gen.core import plugins
 from covar_gen.core.errors import MissingExtraError, PluginError, RecipeError
-from covar_gen.core.plugins import KINDS, Plugin, PluginOptions, RecipePath, names, summary
+from covar_gen.core.plugins import KINDS, Kind, Plugin, PluginOptions, RecipePath, names, summary
 from covar_gen.segmenters.base import Segmenter
 from covar_gen.variants.base import Variant
 
@@ -37,9 +37,9 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     package = types.ModuleType("covar_gen.trials")
     package.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "covar_gen.trials", package)
-    monkeypatch.setitem(KINDS, "trials", "trial")
+    monkeypatch.setitem(KINDS, "trials", Kind("trial", "covar_gen.trials", ("aside",)))
     monkeypatch.setattr(plugins, "_folder", lambda _kind: tmp_path)
-    for name in ("base", "_private", "__init__"):
+    for name in ("base", "_private", "__init__", "aside"):
         (tmp_path / f"{name}.py").write_text("", encoding="utf-8")
     yield tmp_path
     for name in [n for n in sys.modules if n.startswith("covar_gen.trials.")]:
@@ -73,9 +73,8 @@ def test_a_file_dropped_in_is_found_made_and_named_by_its_file(kind: Path) -> No
 def test_every_plugin_is_one_class_with_a_summary_and_sound_facts(kind_: str) -> None:
     import importlib
 
-    base_of = {"sources": "Source", "segmenters": "Segmenter", "editors": "Editor"}
-    base_of |= {"inpainters": "Inpainter", "viewers": "Viewer", "variants": "Variant"}
-    base = getattr(importlib.import_module(f"covar_gen.{kind_}.base"), base_of[kind_])
+    word, package, _ = KINDS[kind_]
+    base = getattr(importlib.import_module(f"{package}.base"), word.capitalize())
     for name in names(kind_):
         plugin = plugins.find(kind_, name, base)
         assert plugin.name() == name
@@ -99,7 +98,9 @@ def test_an_unknown_kind_is_answered_with_the_kinds() -> None:
         names("viewer")
 
 
-@pytest.mark.parametrize("name", ["base", "_private", "__init__", "../segmenters/grabcut", ""])
+@pytest.mark.parametrize(
+    "name", ["base", "_private", "__init__", "aside", "../segmenters/grabcut", ""]
+)
 def test_what_is_no_plugin_of_the_folder_is_unknown(kind: Path, name: str) -> None:
     put(kind, "fine", FINE)
     with pytest.raises(PluginError, match="unknown"):
@@ -155,6 +156,22 @@ def test_an_option_is_checked_and_named_by_its_place_in_the_recipe(kind: Path) -
     assert "unknown key 'levle'. Did you mean 'level'? Known: level" in line
     with pytest.raises(RecipeError, match=r"masks\.options\.fine\.level: .*integer"):
         plugins.make("trials", "fine", Segmenter, {"level": "high"}, "masks.segmenter")
+
+
+def test_an_option_that_no_recipe_holds_is_named_by_its_plugin(kind: Path) -> None:
+    put(kind, "fine", FINE)
+    with pytest.raises(PluginError) as error:
+        plugins.make("trials", "fine", Segmenter, {"level": "high"})
+    line = error.value.line()
+    assert line.startswith("PluginError: trial fine.level: ")
+    assert line.endswith("(got 'high'). Correct it")
+    with pytest.raises(PluginError, match="trial fine: unknown key 'levle'"):
+        plugins.make("trials", "fine", Segmenter, {"levle": 3})
+
+
+def test_a_kind_need_not_stand_directly_in_the_package() -> None:
+    assert "cci" in names("methods")
+    assert plugins.summary("methods", "cci")
 
 
 def test_options_that_are_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
