@@ -175,8 +175,8 @@ def test_the_first_lines_say_what_the_numbers_say() -> None:
     }  # fmt: skip
     assert findings(_accuracy(values)) == [
         (
-            "a is right on average over the subsets for 56.0% of the images, the most; b for 22.5%, "
-            "the least."
+            "a is right on average over the subsets for 56.0% of the images, the most; b for "
+            "22.5%, the least."
         ),
         (
             "The hardest subset is scale (15.0%, mean over the models), the easiest bg_varied "

@@ -1,0 +1,60 @@
+"""`covar-gen report` as it is typed: what it writes and says, and errors in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Covar = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An evaluation folder of two models, one of which is the paper's."""
+    path = Path(__file__).resolve().parents[1] / "evaluation" / "analyses" / "conftest.py"
+    found = importlib.util.spec_from_file_location("folders_for_the_command", path)
+    assert found
+    assert found.loader
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    images = [{"label": n % 2, "subset": s} for s in ("crop", "scale") for n in range(6)]
+    models = {"ViT-B-16-quickgelu/openai": [0] * 12, "own/model": [1] * 12}
+    module.write_folder(tmp_path / "results", images, models, names=("cat", "dog"))
+    return tmp_path / "results"
+
+
+def test_it_says_what_it_wrote_and_where_the_page_is(folder: Path, covar: Covar) -> None:
+    done = covar("report", "results")
+    assert done.stdout.splitlines() == [
+        "4 tables and 2 figures in results",
+        "open results/report.html in a browser",
+    ]
+    assert "published" not in (folder / "report.html").read_text(encoding="utf-8")
+    done = covar("report", "results", "--models", "paper", "--compare-paper")
+    assert "tables and" in done.stdout
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert 'id="published"' in page
+    assert "Not in this report: own/model." in page
+
+
+def test_what_cannot_be_reported_is_one_line_and_exit_code_2(
+    folder: Path, tmp_path: Path, covar: Covar
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments, said in (
+        (["empty"], "not an evaluation folder"),
+        (["nowhere"], "not an evaluation folder"),
+        (["results", "--models", "own/modle"], "'own/modle' was not evaluated here"),
+        (["results", "--models", "supplement"], "none of the models 'supplement'"),
+    ):
+        done = covar("report", *arguments, code=2)
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    about = folder / "evaluation.json"
+    about.write_text(json.dumps(json.loads(about.read_text()))[:-3])
+    assert "damaged" in covar("report", "results", code=2).stderr
