@@ -47,7 +47,7 @@ KINDS = {
     "viewers": Kind("viewer", f"{PACKAGE}.viewers"),
     "variants": Kind("variant", f"{PACKAGE}.variants"),
     "methods": Kind("method", f"{PACKAGE}.evaluation.attribution", ("alignment", "pictures")),
-    "judges": Kind("judge", f"{PACKAGE}.evaluation.judges", ("cache", "exchange")),
+    "judges": Kind("judge", f"{PACKAGE}.evaluation.judges", ("cache", "choosing", "exchange")),
 }
 """The kinds of plugins by the names that the command line and recipes know."""
 

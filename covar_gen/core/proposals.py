@@ -42,7 +42,12 @@ FEWEST_CLASSES = 2
 _log = logging.getLogger(__name__)
 
 
-def _a_server(url: str) -> str:
+def a_server(url: str) -> str:
+    """The address itself, if it is one of a server and holds no password.
+
+    Raises:
+        ValueError: it is none, or holds one.
+    """
     parts = urlsplit(url)
     # Reading the port checks it.
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
@@ -68,7 +73,7 @@ class Proposal(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     model: Annotated[str, Field(min_length=1)] = "gpt-4o"
-    base_url: Annotated[str, AfterValidator(_a_server)] | None = None
+    base_url: Annotated[str, AfterValidator(a_server)] | None = None
     api_key_env: Annotated[str, Field(min_length=1)] = "OPENAI_API_KEY"
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
@@ -206,7 +211,7 @@ def _request(proposal: Proposal, messages: list[Message]) -> tuple[str, str, str
     with openai.OpenAI(
         api_key=key, base_url=proposal.base_url, timeout=proposal.timeout_s
     ) as client:
-        server = _without_credentials(str(client.base_url))
+        server = without_credentials(str(client.base_url))
         try:
             answer: object = client.chat.completions.create(
                 model=proposal.model,
@@ -253,7 +258,8 @@ def _refusal(error: Exception, proposal: Proposal, server: str, key: str) -> Pro
     return ProposalError(what, where=server, mend=mend)
 
 
-def _without_credentials(url: str) -> str:
+def without_credentials(url: str) -> str:
+    """An address without user, password, query and fragment: what may be stored."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 

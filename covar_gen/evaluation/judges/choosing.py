@@ -1,0 +1,39 @@
+"""Which judge is asked where none is named: one that needs no key, and why this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from covar_gen.evaluation.judges._wordnet_files import INSTALL, find_wordnet
+
+
+class Choice(NamedTuple):
+    """A judge and why it was taken.
+
+    Attributes:
+        name: of the judge.
+        why: a sentence for the log and the tables.
+    """
+
+    name: str
+    why: str
+
+
+def default_judge(wnids: Sequence[str | None]) -> Choice:
+    """`wordnet` where WordNet is found and every class has a wnid, else `text_similarity`.
+
+    Two judges are never mixed in one table: a single class without a wnid is enough for the
+    second.
+
+    Args:
+        wnids: of the class list.
+    """
+    without = sum(wnid is None for wnid in wnids)
+    if without:
+        why = f"{without} of {len(wnids)} classes have no wnid, by which WordNet knows them"
+        return Choice("text_similarity", why)
+    place = find_wordnet()
+    if place is None:
+        return Choice("text_similarity", f"WordNet is not found here ({INSTALL})")
+    return Choice("wordnet", f"every class has a wnid, and WordNet is in {place}")
