@@ -90,5 +90,5 @@ def report(
     from covar_gen.commands.report import report as write
 
     made = write(folder, compare_paper=compare_paper, models=models)
-    typer.echo(f"{made.tables} tables and {made.figures} figures in {folder}")
+    typer.echo(f"tables: {made.tables}, figures: {made.figures}, in {folder}")
     typer.echo(f"open {made.page} in a browser")

@@ -31,12 +31,12 @@ def folder(tmp_path: Path) -> Path:
 def test_it_says_what_it_wrote_and_where_the_page_is(folder: Path, covar: Covar) -> None:
     done = covar("report", "results")
     assert done.stdout.splitlines() == [
-        "4 tables and 2 figures in results",
+        "tables: 3, figures: 1, in results",
         "open results/report.html in a browser",
     ]
     assert "published" not in (folder / "report.html").read_text(encoding="utf-8")
     done = covar("report", "results", "--models", "paper", "--compare-paper")
-    assert "tables and" in done.stdout
+    assert done.stdout.startswith("tables: ")
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert 'id="published"' in page
     assert "Not in this report: own/model." in page
