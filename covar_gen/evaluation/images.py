@@ -1,7 +1,10 @@
 """One image for many models: decoded once, resized once per distinct grid of pixels.
 
-The results are those of Pillow and torchvision, which open_clip's own transforms are made of. All
-of it is computed in the calling thread and lets other threads run meanwhile, so a few threads
+The results are those of Pillow and torchvision, which open_clip's own transforms are made of, with
+two exceptions: photographs are turned upright first, and colours are converted before the resize,
+not after it, so that a palette or transparency is not resized as if it were colours.
+
+All of it is computed in the calling thread and lets other threads run meanwhile, so a few threads
 prepare a few images at once.
 """
 

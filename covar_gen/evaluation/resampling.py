@@ -38,6 +38,9 @@ _BAND = 8
 _OFF = 0.004
 """Largest share of values that may come out a level off where exactness would cost time."""
 
+_WASTE = 1.6
+"""How many times as large as what is kept a thing may be that torch makes as a whole."""
+
 _TOGETHER = 8
 """Bands whose sums are rounded together, while the processor still has them at hand."""
 
@@ -119,6 +122,16 @@ def resample(image: Image, windows: Sequence[Window], results: Sequence[NDArray[
             pixels = _twice(upright, rows, columns, interpolation)
         else:
             pixels = _twice(turned, columns, rows, interpolation)
+        _write(pixels, result)
+
+
+def _write(pixels: Image, result: NDArray[np.uint8]) -> None:
+    """Pixels (h, w, 3) where they are wanted, (3, h, w) of any strides."""
+    import cv2
+
+    if result.strides[2] == 1:
+        cv2.split(pixels, list(result))  # several times faster than what numpy does
+    else:
         np.copyto(result, pixels.transpose(2, 0, 1))
 
 
@@ -142,7 +155,8 @@ class _Source:
 
     def _floats(self, start: int, stop: int, kind: Any) -> NDArray[np.floating]:
         part = _turn(self.image[start:stop]) if self.turned else self.image[:, start:stop]
-        found = _scratch(f"source {self.turned}", (len(part), 3 * (stop - start)), kind)
+        name = f"source {self.turned} {np.dtype(kind)}"
+        found = _scratch(name, (len(part), 3 * (stop - start)), kind)
         np.copyto(found.reshape(part.shape), part)
         return found
 
@@ -150,18 +164,21 @@ class _Source:
 def _twice(source: _Source, first: Axis, second: Axis, interpolation: Interpolation) -> Image:
     """Resize one edge, then the other: uint8 (height, width, 3), in memory of the thread."""
     # Asked first: a trial uses the memory in which the pixels will be.
-    by_torch = interpolation == "bicubic" and _torch_is_close(second)
+    by_torch = interpolation == "bicubic" and _torch_serves(second)
     bands = _bands(second, interpolation)
     start, stop = second.start, second.stop
-    if bands:
+    if by_torch:
+        start, stop = 0, second.source
+    elif bands:
         start, stop = bands[0].source.start, bands[-1].source.stop
     halfway = _first_edge(source, first, interpolation, start, stop)
     if not bands:
         return _turn(halfway) if source.turned else halfway
+    kept = slice(second.start, second.stop)
+    if by_torch and source.turned:
+        return _by_torch(_turn(halfway), second.size, first.stop - first.start)[kept]
     if by_torch:
-        if source.turned:
-            return _by_torch(_turn(halfway), second.size, first.stop - first.start)
-        return _by_torch(halfway, first.stop - first.start, second.size)
+        return _by_torch(halfway, first.stop - first.start, second.size)[:, kept]
     halfway = _turn(halfway)
     floats = _scratch("again", (stop - start, halfway[0].size), _EXACT[interpolation])
     np.copyto(floats, halfway.reshape(floats.shape))
@@ -202,21 +219,26 @@ def _by_torch(image: Image, height: int, width: int) -> Image:
     return cast("Image", resized[0].permute(1, 2, 0).numpy())
 
 
+def _torch_serves(axis: Axis) -> bool:
+    """True if torch's kernel for 8-bit images, which crops nothing, is to resize this edge."""
+    little_is_lost = axis.size <= _WASTE * (axis.stop - axis.start)
+    return little_is_lost and _torch_is_close(axis.source, axis.size)
+
+
 @lru_cache(maxsize=1024)
-def _torch_is_close(axis: Axis) -> bool:
-    """True if torch's kernel for 8-bit images resizes this edge well enough, and all of it is kept.
+def _torch_is_close(source: int, size: int) -> bool:
+    """True if torch's kernel for 8-bit images resizes an edge of these pixels well enough.
 
     Its weights have 15 bits where Pillow's have 22. How often that decides a pixel depends on the
     two sizes: it is tried on a strip of noise and of gentle slopes, which often end in halves.
     """
-    if (axis.start, axis.stop) != (0, axis.size) or axis.source == axis.size:
+    if source == size:
         return False
-    strip = _strip(axis.source)
+    strip = _strip(source)
     width = strip.shape[1]
-    exact = _average(
-        strip.reshape(axis.source, -1).astype(np.float32), _bands(axis, "bicubic"), 0
-    ).reshape(axis.size, width, 3)
-    off = _by_torch(strip, axis.size, width) != exact
+    bands = _bands(Axis(source, size, 0, size), "bicubic")
+    exact = _average(strip.reshape(source, -1).astype(np.float32), bands, 0)
+    off = _by_torch(strip, size, width) != exact.reshape(size, width, 3)
     noise, slopes = off[:, : width // 2].mean(), off[:, width // 2 :].mean()
     return bool(max(noise, slopes) <= _OFF)
 
@@ -241,7 +263,7 @@ def _average(floats: NDArray[np.floating], bands: Sequence[_Band], start: int) -
         sums = memory[: bottom - top]
         for kept, reached, weights in group:
             seen = floats[reached.start - start : reached.stop - start]
-            np.matmul(weights, seen, out=sums[kept.start - top : kept.stop - top])
+            np.dot(weights, seen, out=sums[kept.start - top : kept.stop - top])
         _round(sums, levels[top:bottom])
     return levels
 

@@ -103,7 +103,7 @@ def test_bilinear_and_nearest_pixels_are_pillows_without_exception(
 def test_without_torch_bicubic_pixels_are_pillows_but_for_one_in_a_thousand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resampling, "_torch_is_close", lambda _: False)
+    monkeypatch.setattr(resampling, "_torch_is_close", lambda *_: False)
     image = data.coffee()
     for size in SIZES:
         off = whole(image, size, size, "bicubic") != pillow(image, size, size, "bicubic")
@@ -112,10 +112,11 @@ def test_without_torch_bicubic_pixels_are_pillows_but_for_one_in_a_thousand(
 
 def test_torch_is_left_out_where_its_weights_are_too_coarse_or_pixels_would_be_wasted() -> None:
     # Half of 512 needs few bits; noise suffers from 480 to 256, smooth skies from 480 to 336.
-    assert resampling._torch_is_close(Axis(512, 256, 0, 256))
-    assert not resampling._torch_is_close(Axis(480, 256, 0, 256))
-    assert not resampling._torch_is_close(Axis(480, 336, 0, 336))
-    assert not resampling._torch_is_close(Axis(512, 256, 16, 240))
+    assert resampling._torch_serves(Axis(512, 256, 0, 256))
+    assert not resampling._torch_serves(Axis(480, 256, 0, 256))
+    assert not resampling._torch_serves(Axis(480, 336, 0, 336))
+    assert resampling._torch_serves(Axis(512, 256, 16, 240))
+    assert not resampling._torch_serves(Axis(512, 256, 80, 176))
 
 
 def test_a_window_is_cut_out_of_the_whole() -> None:
