@@ -18,7 +18,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -153,6 +154,24 @@ def _lock(path: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Do something that one process may do at a time; the others wait.
+
+    The lock ends with its process.
+
+    Args:
+        path: of the lock, which stays; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

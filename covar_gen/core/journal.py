@@ -172,5 +172,7 @@ def _checksum(payload: bytes) -> bytes:
 def parquet_bytes(rows: pa.Table) -> bytes:
     """A table as Parquet: the same rows give the same bytes."""
     stream = io.BytesIO()
-    pq.write_table(rows, stream, compression="zstd", row_group_size=ROW_GROUP)
+    pq.write_table(
+        rows, stream, compression="zstd", row_group_size=ROW_GROUP, write_page_checksum=True
+    )
     return stream.getvalue()

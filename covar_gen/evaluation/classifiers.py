@@ -8,16 +8,15 @@ else; so a file named by a hash of these serves every evaluation that follows.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covar_gen.core.files import Staging
+from covar_gen.core.errors import ModelError
+from covar_gen.core.files import Staging, only_one
 from covar_gen.evaluation.computing import Device
 from covar_gen.evaluation.labels import ClassList
 from covar_gen.evaluation.models.base import Model
@@ -78,7 +77,7 @@ def classifier(
 
     folder = cache or cache_folder()
     path = folder / f"{classifier_key(model, classes)}.safetensors"
-    with _only_one(path):
+    with only_one(path.with_suffix(".lock")):
         rows = _kept(path)
         if rows is None:
             prompts = len(set(classes.names)) * len(classes.templates)
@@ -118,16 +117,7 @@ def _unique_rows(model: Model, classes: ClassList, device: Device) -> torch.Tens
     embeddings = torch.cat([future.result() for future in found])
     mean = embeddings.reshape(len(names), len(templates), -1).mean(dim=1)
     rows: torch.Tensor = (mean / mean.norm(dim=-1, keepdim=True)).cpu().clone()
+    if not torch.isfinite(rows).all():
+        what = f"embeddings of texts are not finite numbers in {model.precision}"
+        raise ModelError(what, where=model.name, mend="Use --precision bf16 or fp32")
     return rows
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock beside a file; it ends with the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

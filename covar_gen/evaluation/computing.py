@@ -72,22 +72,26 @@ def device_of(place: str | None, local_rank: int, threads: int) -> Iterator[Devi
     """A device while it lasts, its arithmetic exact; the process's settings are put back.
 
     Args:
-        place: a torch device; None: this process's GPU where there is one, else the CPU.
+        place: a torch device; None: this process's GPU where there is one, else the CPU; `cuda`:
+            this process's GPU.
         local_rank: number of this process on its machine.
         threads: that compute on a CPU.
     """
     import torch
 
-    if place is None:
-        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        place = f"cuda:{local_rank % there}" if there else "cpu"
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if there and place in (None, "cuda"):
+        place = f"cuda:{local_rank % there}"
+    place = place or "cpu"
     found = torch.device(place)
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("highest")
     pool = None
     if found.type == "cpu":
         pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    # Convolutions would round to 10 bits by default: patch embeddings are convolutions.
+    # Convolutions round to 10 bits by default (patch embeddings are convolutions), and products of
+    # matrices do where the environment asks for it.
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
@@ -97,4 +101,5 @@ def device_of(place: str | None, local_rank: int, threads: int) -> Iterator[Devi
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])

@@ -41,6 +41,7 @@ from covar_gen.evaluation.attribution.base import Method
 from covar_gen.evaluation.classifiers import classifier
 from covar_gen.evaluation.computing import Device, device_of
 from covar_gen.evaluation.data import Data, open_data
+from covar_gen.evaluation.explained import PREFIX, wrong_rows
 from covar_gen.evaluation.labels import ClassList
 from covar_gen.evaluation.masks import Masks, masks_of
 from covar_gen.evaluation.metrics.regions import Driver, iou, mass_share, region, verdict
@@ -138,13 +139,7 @@ def error_sources(
 def errors_folder(results: Results, model: str, method: Method) -> Path:
     """Where a model's errors, explained by a method, are kept."""
     name = hashlib.sha256(json.dumps(method.identity(), sort_keys=True).encode()).hexdigest()
-    return results.folder(model) / f"errors-{method.name()}-{name[:8]}"
-
-
-def wrong_rows(results: Results, model: str) -> NDArray[np.int64]:
-    """Rows of the misclassified images, in their order: those whose best class is another one."""
-    found = results.predictions(model)
-    return np.flatnonzero(found.ok & (found.true_rank != 1))
+    return results.folder(model) / f"{PREFIX}{method.name()}-{name[:8]}"
 
 
 def _question(

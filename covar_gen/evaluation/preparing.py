@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from covar_gen.core.arrays import Json
-from covar_gen.core.errors import EvaluationFolderError, MixtureError
-from covar_gen.core.files import Staging, check_storage
+from covar_gen.core.errors import DamagedRunError, EvaluationFolderError, MixtureError
+from covar_gen.core.files import Staging, check_storage, only_one, sync
 from covar_gen.core.journal import parquet_bytes
 from covar_gen.core.store import first_difference
 from covar_gen.evaluation.data import Data
@@ -28,6 +28,7 @@ from covar_gen.evaluation.results import (
 )
 from covar_gen.evaluation.rows import IMAGES, TOP
 
+LOCK = ".lock"
 BLOCK = 1024
 """Images per part: the most that a killed process loses of each model."""
 
@@ -114,16 +115,36 @@ def prepare(
         "prompts": list(found.templates),
         "top": min(TOP, len(found.names)),
     }
-    before = read_json(out / ABOUT) if (out / ABOUT).is_file() else {}
-    size = block or int(before.get("block", BLOCK))
-    whole: dict[str, Json] = {**about, "block": size, "place": place.as_json()}
-    if not before:
-        # Whatever an attempt left that never got as far as evaluation.json belongs to nothing.
-        staging.replace(out / IMAGES_FILE, parquet_bytes(images))
-        staging.replace(out / CLASSES_FILE, parquet_bytes(found.table()))
-    claim(out / ABOUT, whole, staging, ignore=("place",))
+    with only_one(out / LOCK):
+        before = read_json(out / ABOUT) if _begun(out) else {}
+        size = block or int(before.get("block", BLOCK))
+        whole: dict[str, Json] = {**about, "block": size, "place": place.as_json()}
+        if not before:
+            # What an attempt left that never got as far as evaluation.json belongs to nothing.
+            staging.replace(out / IMAGES_FILE, parquet_bytes(images))
+            staging.replace(out / CLASSES_FILE, parquet_bytes(found.table()))
+        claim(out / ABOUT, whole, staging, ignore=("place",))
+        sync(out)
+    _check_rows(open_results(out))
     digest = hashlib.sha256(json_bytes({**about, "block": size})).hexdigest()
     return Task(data, found, labels, open_results(out), digest)
+
+
+def _begun(out: Path) -> bool:
+    """True where evaluation.json has content: a power cut can leave it without any."""
+    return (out / ABOUT).is_file() and (out / ABOUT).stat().st_size > 0
+
+
+def _check_rows(results: Results) -> None:
+    """See that the rows are those that evaluation.json names.
+
+    Raises:
+        DamagedRunError: they are others.
+    """
+    if _digest(results.images(["key", "label"])) != results.about["images"]:
+        mend = "Evaluate into a new folder with --out"
+        where = results.root / IMAGES_FILE
+        raise DamagedRunError("the images are not those of evaluation.json", where=where, mend=mend)
 
 
 def stored_classes(results: Results) -> ClassList:

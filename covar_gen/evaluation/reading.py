@@ -6,6 +6,7 @@ cannot be read keeps its place, black and marked, so that no other image meets o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from covar_gen.core.arrays import Rejected
+from covar_gen.core.errors import PhotographsError
 from covar_gen.evaluation.data import Data
 from covar_gen.evaluation.images import decode, fill
 from covar_gen.evaluation.preprocessing import Grid
@@ -21,6 +23,13 @@ from covar_gen.evaluation.preprocessing import Grid
 if TYPE_CHECKING:
     import torch
 
+UNREADABLE = "unreadable"
+PASSING = {
+    errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ENOTCONN,
+    errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOMEM, errno.EAGAIN,
+}  # fmt: skip
+"""What a disk or a network says in passing: it stops the work, which can go on, and rejects no
+image for ever."""
 AHEAD = 3
 """Batches that are decoded ahead of the one the towers have."""
 
@@ -80,8 +89,10 @@ class _Reading:
     def _read(self, place: int, expected: str | None) -> str | None:
         try:
             encoded = self.data.read(self.batch.rows[place])
-        except OSError:
-            return "unreadable"
+        except OSError as error:
+            if error.errno in PASSING:
+                raise
+            return UNREADABLE
         sha256 = hashlib.sha256(encoded)
         self.batch.content[place] = int.from_bytes(sha256.digest()[:8], "big") >> 1
         if expected is not None and sha256.hexdigest() != expected:
@@ -118,6 +129,10 @@ def batches(
         reading, futures = waiting.popleft()
         for future in futures:
             future.result()
+        if len(futures) > 1 and set(reading.batch.reasons) == {UNREADABLE}:
+            what = f"none of {len(futures)} images in a row can be read"
+            mend = "See that the images are where they were, then type the same command again"
+            raise PhotographsError(what, where=data.place, mend=mend)
         return reading.batch
 
     with ThreadPoolExecutor(threads) as pool:

@@ -27,6 +27,7 @@ ABOUT = "evaluation.json"
 IMAGES_FILE = "images.parquet"
 CLASSES_FILE = "classes.parquet"
 MADE_WITH = "made_with.json"
+PART = "[0-9]*-[0-9]*.parquet"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Results:
     def __init__(self, root: Path, about: dict[str, Any]) -> None:
         self.root = root
         self.about = about
+        self._complete: dict[str, list[Path]] = {}
 
     @cached_property
     def count(self) -> int:
@@ -146,11 +148,16 @@ class Results:
 
     def parts(self, model: str) -> list[Path]:
         """A model's parts so far, in the order of the images."""
-        return sorted(self.folder(model).glob("*.parquet"))
+        if model not in self._complete:
+            found = whole_parts(self.folder(model))
+            if _rows_in(found) < self.count:
+                return found
+            self._complete[model] = found
+        return self._complete[model]
 
     def missing(self, model: str) -> int:
         """Images without a row."""
-        return self.count - sum(stop - start for start, stop in map(part_range, self.parts(model)))
+        return self.count - _rows_in(self.parts(model))
 
     def table(self, model: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A model's rows, one per image and in their order; name the columns you need.
@@ -209,7 +216,12 @@ def open_results(path: str | Path) -> Results:
         mend = f"Type: covar-gen evaluate DATA --models MODEL --out {root}"
         what = f"not an evaluation folder (no {ABOUT})"
         raise EvaluationFolderError(what, where=root, mend=mend)
-    return Results(root, read_json(root / ABOUT))
+    results = Results(root, read_json(root / ABOUT))
+    if results.count != results.about["count"]:
+        what = f"{results.count} images, but {results.about['count']} were to be evaluated"
+        mend = "Evaluate into a new folder with --out"
+        raise DamagedRunError(what, where=root / IMAGES_FILE, mend=mend)
+    return results
 
 
 def part_name(start: int, stop: int) -> str:
@@ -221,6 +233,38 @@ def part_range(path: Path) -> tuple[int, int]:
     """First row of a part, and the row after its last."""
     start, _, stop = path.stem.partition("-")
     return int(start), int(stop)
+
+
+def _rows_in(parts: Sequence[Path]) -> int:
+    return sum(stop - start for start, stop in map(part_range, parts))
+
+
+def whole_parts(folder: Path) -> list[Path]:
+    """The parts in a folder that hold the rows their names say, in the order of the rows."""
+    found = []
+    for path in sorted(folder.glob(PART)):
+        start, stop = part_range(path)
+        try:
+            count = pq.read_metadata(path).num_rows
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            continue
+        if count == stop - start:
+            found.append(path)
+    return found
+
+
+def noted(folder: Path) -> dict[str, Any]:
+    """What the parts in a folder were made with; nothing where it holds neither note nor parts.
+
+    Raises:
+        DamagedRunError: there are parts, and the note about them is damaged.
+    """
+    path = folder / MADE_WITH
+    if not path.is_file() or not (path.stat().st_size or any(folder.glob(PART))):
+        return {}
+    return read_json(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -245,7 +289,9 @@ def json_bytes(value: dict[str, Json]) -> bytes:
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     names = list(columns) if columns is not None else None
     try:
-        return pq.read_table(path, columns=names, partitioning=None)
+        return pq.read_table(
+            path, columns=names, partitioning=None, page_checksum_verification=True
+        )
     except (pa.ArrowException, OSError) as error:
         # Arrow reports damage as an OSError without a number, the disk with one.
         if isinstance(error, OSError) and error.errno:
@@ -262,6 +308,9 @@ def _matrix(column: pa.ChunkedArray, ok: NDArray[np.bool_], absent: np.generic) 
     """Lists of one length, null in rows that are not ok, as (N, k)."""
     values = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
     there = np.asarray(values.to_numpy())
-    found = np.full((len(ok), len(there) // max(int(ok.sum()), 1)), absent)
+    width = len(there) // max(int(ok.sum()), 1)
+    found = np.full((len(ok), max(width, 1)), absent)
+    if not ok.any():
+        return found
     found[ok] = there.reshape(int(ok.sum()), -1)
     return found

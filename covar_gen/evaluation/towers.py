@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from covar_gen.core.errors import DeviceMemoryError
+from covar_gen.core.errors import DeviceMemoryError, ModelError
 from covar_gen.evaluation.models.base import Model
 from covar_gen.evaluation.preprocessing import Grid, Preprocessing
 from covar_gen.evaluation.scoring import logits, scores
@@ -85,6 +85,8 @@ class Tower:
         scale, bias = self.model.logit_scale, self.model.logit_bias
         found = logits(embeddings, self.rows, scale, bias)[:, self.groups]
         columns = dict(vars(scores(found, labels)))
+        # Kept until the block is done: asking now would make a GPU wait.
+        columns["finite"] = torch.isfinite(found).all(dim=1)
         columns["batch"] = torch.full_like(labels, len(pixels))
         if self.embeddings:
             columns["embedding"] = embeddings.to(torch.float16)
@@ -115,6 +117,17 @@ class Normalised:
         if preprocessing not in self._ready:
             self._ready[preprocessing] = preprocessing.normalise(self._grids[grid])
         return self._ready[preprocessing]
+
+
+def check_finite(columns: dict[str, np.ndarray[Any, Any]], model: Model) -> None:
+    """Refuse scores that are not numbers; every comparison with them would be a guess.
+
+    Raises:
+        ModelError: the tower's arithmetic overflowed.
+    """
+    if not columns.pop("finite").all():
+        what = f"embeddings are not finite numbers in {model.precision}"
+        raise ModelError(what, where=model.name, mend="Use --precision bf16 or fp32")
 
 
 def on_host(batches: Sequence[Columns]) -> dict[str, np.ndarray[Any, Any]]:

@@ -39,9 +39,9 @@ from covar_gen.evaluation.models.loading import check_model
 from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prepare
 from covar_gen.evaluation.reading import Batch, batches
-from covar_gen.evaluation.results import MADE_WITH, part_name, read_json
+from covar_gen.evaluation.results import MADE_WITH, noted, part_name, whole_parts
 from covar_gen.evaluation.scoring import part
-from covar_gen.evaluation.towers import Columns, Normalised, Tower, on_host
+from covar_gen.evaluation.towers import Columns, Normalised, Tower, check_finite, on_host
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,8 @@ BATCH = 16
 MOST_WAITING = 16
 """Batches that may wait for a thread of the CPU."""
 
+MUTABLE = ("local:", "hf-hub:", "toy:")
+"""Beginnings of names under which other weights may lie tomorrow."""
 Rows = tuple[int, int]
 """First row of a block, and the row after its last."""
 
@@ -160,6 +162,8 @@ class _Pass:
 
     def run(self, names: Sequence[str]) -> None:
         """Score all models that lack anything, as many at a time as fit."""
+        for name in names:
+            self._compare(name)
         wanting = [name for name in names if self._lacking(folder_of(name))]
         self.total = sum(
             stop - start for name in wanting for start, stop in self._lacking(folder_of(name))
@@ -178,20 +182,28 @@ class _Pass:
             self._pass(towers)
 
     def _lacking(self, folder: str) -> list[Rows]:
-        there = {path.name for path in (self.root / folder).glob("*.parquet")}
-        self._compare_precision(folder)
+        there = {path.name for path in whole_parts(self.root / folder)}
         return [rows for rows in self.blocks if part_name(*rows) not in there]
 
-    def _compare_precision(self, folder: str) -> None:
-        """Refuse another precision before a model is loaded that may have nothing left to do."""
-        noted = self.root / folder / MADE_WITH
-        if not noted.is_file():
+    def _compare(self, name: str) -> None:
+        """Refuse predictions made otherwise, also of a model that has nothing left to do."""
+        folder = folder_of(name)
+        before = noted(self.root / folder)
+        if not before:
             return
-        before = read_json(noted)["model"]["precision"]
-        if before != self.precision:
-            what = f"the predictions were made in {before}, not in {self.precision}"
-            mend = f"Give --precision {before}, or another folder with --out"
-            raise MixtureError(what, where=noted.parent, mend=mend)
+        precision = before["model"]["precision"]
+        if precision != self.precision:
+            what = f"the predictions were made in {precision}, not in {self.precision}"
+            mend = f"Give --precision {precision}, or another folder with --out"
+            raise MixtureError(what, where=self.root / folder, mend=mend)
+        if before["embeddings"] != self.settings.embeddings:
+            kept = "with" if before["embeddings"] else "without"
+            mend = "Leave the option as it was, or give another folder with --out"
+            what = f"the predictions were stored {kept} embeddings"
+            raise MixtureError(what, where=self.root / folder, mend=mend)
+        if name.startswith(MUTABLE) and not self._lacking(folder):
+            # What lies there under this name may have changed since; nothing else would tell.
+            self._claim(load_model(name, precision=self.precision), name)
 
     def _tower(self, name: str) -> Tower:
         """Load a model and make its classifier; its text tower is given back."""
@@ -214,6 +226,7 @@ class _Pass:
             "loaded": with_place(name),
         }
         claim(folder / MADE_WITH, about, self.staging, ignore=("loaded",))
+        sync(self.root)
         record(folder, self.ranks, self.staging, device=self.device.name, batch=self.batch)
 
     def _pass(self, towers: list[Tower]) -> None:
@@ -275,6 +288,7 @@ class _Pass:
     def _write(self, block: Rows, tower: Tower, seen: list[Batch], columns: list[Columns]) -> None:
         rows = self.task.data.rows.slice(block[0], block[1] - block[0])
         joined = on_host(columns)
+        check_finite(joined, tower.model)
         joined["content"] = np.array([hash_ for batch in seen for hash_ in batch.content])
         reasons = [reason for batch in seen for reason in batch.reasons]
         labels = self.task.labels[slice(*block)]

@@ -18,6 +18,7 @@ from covar_gen.evaluation.analyses import (
     class_drops,
     comparisons,
     drops,
+    error_sources,
     published,
 )
 from covar_gen.evaluation.analyses.marks import BG_VARIED, ORIGINAL
@@ -42,6 +43,7 @@ class Analysis(NamedTuple):
 
 ORIGINALS = "original photographs among the images (subset `original`)"
 TWO_MODELS = "at least two models"
+EXPLAINED = "errors explained by `covar-gen errors`"
 
 TABLES: dict[str, Analysis] = {
     "accuracy": Analysis(accuracy.accuracy, "Accuracy per subset"),
@@ -70,6 +72,12 @@ TABLES: dict[str, Analysis] = {
     ),
     "consistency": Analysis(
         comparisons.consistency, "Error consistency between models", TWO_MODELS
+    ),
+    "error_sources": Analysis(
+        error_sources.error_sources, "What the errors are made of", EXPLAINED
+    ),
+    "error_sensitivity": Analysis(
+        error_sources.sensitivity, "Background-driven errors by threshold and margin", EXPLAINED
     ),
     "compare_paper": Analysis(
         published.compare_paper, "Measured beside published", "a model of the paper", published=True

@@ -1,0 +1,196 @@
+"""What errors are made of: background, fine-grained confusion, or something else (table 4).
+
+All shares are of all errors of a subset, so that nothing can leave the denominator: errors without
+a mask, with a flat map, or with a margin too thin to decide are shares of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from covar_gen.evaluation.analyses.accuracy import names, totals, with_average
+from covar_gen.evaluation.analyses.columns import (
+    MODEL,
+    REAL,
+    SUBSET,
+    TEXT,
+    WHOLE,
+    columns,
+    measured,
+    stack,
+)
+from covar_gen.evaluation.analyses.marks import Images, images_of
+from covar_gen.evaluation.explained import Explained, Judged, explained, judged
+from covar_gen.evaluation.metrics.intervals import REPLICATES, SEED, bootstrap, ratio
+from covar_gen.evaluation.metrics.regions import MARGIN, THRESHOLD
+from covar_gen.evaluation.results import Results
+from covar_gen.evaluation.rows import THRESHOLDS
+
+SHARES = {
+    "background": "errors driven by the background (the paper's BG-Er), percent of all errors",
+    "fine": "driven by the object, and the two classes look alike (Fine-Er), percent",
+    "other": "driven by the object, and the two classes do not look alike, percent",
+    "unscored": "driven by the object, and nobody judged the two classes, percent",
+    "undecided": "overlaps too close to decide, or a map that says nothing, percent",
+    "unexplained": "without a mask, or an image that could not be explained, percent",
+    "mass": "mean share of the map's positive mass on the background, percent",
+    "chance": "what would be called background-driven of random maps of the same values, percent",
+}
+
+METHOD = "the attribution method and its options"
+ERROR_SOURCES = columns(
+    model=(TEXT, MODEL),
+    method=(TEXT, METHOD),
+    judge=(TEXT, "who judged which classes look alike; empty where nobody did"),
+    subset=(TEXT, SUBSET),
+    n_errors=(WHOLE, "misclassified images"),
+    **{
+        key: kind
+        for name, meaning in SHARES.items()
+        for key, kind in measured(name, meaning).items()
+    },
+)
+
+SENSITIVITY = columns(
+    model=(TEXT, MODEL),
+    method=(TEXT, METHOD),
+    subset=(TEXT, SUBSET),
+    threshold=(REAL, "share of the map's maximum from which on a pixel belongs to the region"),
+    margin=(REAL, "smallest difference of the overlaps that decides"),
+    n_errors=(WHOLE, "misclassified images"),
+    **measured("background", SHARES["background"]),
+    **measured("undecided", SHARES["undecided"]),
+)
+MARGINS = (0.0, MARGIN, 0.1)
+
+
+def error_sources(results: Results, *, replicates: int = REPLICATES, seed: int = SEED) -> pa.Table:
+    """Shares of the errors by what drives them, per model, method and subset.
+
+    Args:
+        results: an evaluation whose errors were explained by `covar-gen errors`.
+        replicates: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        The columns of ERROR_SOURCES; no rows where nothing was explained.
+    """
+    images, pairs = images_of(results), judged(results)
+    parts = []
+    for found in explained(results):
+        about = {"model": found.model, "method": found.method, "judge": pairs.judge}
+        marks = kinds(found, pairs)
+        parts.append({**about, **_rows(images, found, marks, replicates, seed)})
+    return stack(ERROR_SOURCES, parts)
+
+
+def sensitivity(results: Results, *, replicates: int = REPLICATES, seed: int = SEED) -> pa.Table:
+    """How the share of background-driven errors hangs on threshold and margin.
+
+    K and the layers are options of the method: explain the errors with several, and each is here.
+
+    Returns:
+        The columns of SENSITIVITY.
+    """
+    images = images_of(results)
+    parts = []
+    for found in explained(results):
+        for threshold in THRESHOLDS:
+            for margin in MARGINS:
+                about = {
+                    "model": found.model,
+                    "method": found.method,
+                    "threshold": threshold,
+                    "margin": margin,
+                }
+                background, _, undecided = drivers(found, threshold, margin)
+                marks = {"background": background, "undecided": undecided}
+                rows = _rows(images, found, marks, replicates, seed)
+                parts.append({**about, **rows})
+    return stack(SENSITIVITY, parts)
+
+
+def drivers(
+    found: Explained, threshold: float = THRESHOLD, margin: float = MARGIN
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which errors are driven by the background, by the object, and which are undecided.
+
+    Args:
+        found: explained errors, E of them.
+        threshold: one of THRESHOLDS.
+        margin: smallest difference that decides.
+
+    Returns:
+        Three times bool (E,), disjoint; errors without overlaps are in none of them.
+    """
+    place = THRESHOLDS.index(threshold)
+    difference = found.on_background[:, place] - found.on_object[:, place]
+    decided = found.ok & ~found.flat & (np.abs(difference) >= margin) & (difference != 0)
+    return decided & (difference > 0), decided & (difference < 0), found.ok & ~decided
+
+
+def kinds(found: Explained, pairs: Judged) -> dict[str, NDArray[np.floating] | NDArray[np.bool_]]:
+    """The columns of SHARES, error by error: booleans, and mass and chance in [0, 1]."""
+    background, foreground, undecided = drivers(found)
+    answers = [
+        pairs.similar.get((int(truth), int(said)))
+        for truth, said in zip(found.labels, found.predicted, strict=True)
+    ]
+    similar = np.array([answer is True for answer in answers], bool)
+    different = np.array([answer is False for answer in answers], bool)
+    return {
+        "background": background,
+        "fine": foreground & similar,
+        "other": foreground & different,
+        "unscored": foreground & ~similar & ~different,
+        "undecided": undecided,
+        "unexplained": ~found.ok,
+        "mass": found.mass,
+        "chance": found.chance,
+    }
+
+
+def _rows(
+    images: Images,
+    found: Explained,
+    marks: dict[str, Any],
+    replicates: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Each mark as a share of the errors, per subset and on average, with its interval."""
+    width = len(images.subsets)
+    sums = [_sums(images, found.rows, np.ones(len(found.rows)))]
+    for mark in marks.values():
+        values = np.asarray(mark, np.float64)
+        there = ~np.isnan(values)
+        # Mass and chance are means over the errors that have them; the others over all errors.
+        sums.append(_sums(images, found.rows, np.where(there, values, 0.0)))
+        sums.append(_sums(images, found.rows, there.astype(np.float64)))
+
+    def statistic(given: NDArray[np.float64]) -> NDArray[np.float64]:
+        counts = given.reshape(len(given), 1 + 2 * len(marks), width)
+        return with_average(100 * ratio(counts[:, 1::2], counts[:, 2::2]), images)
+
+    estimate = bootstrap(np.hstack(sums), statistic, replicates=replicates, seed=seed)
+    rows: dict[str, Any] = {
+        "subset": names(images),
+        "n_errors": totals(sums[0].sum(axis=0), images),
+    }
+    for place, name in enumerate(marks):
+        rows |= {name: estimate.value[place]}
+        rows |= {f"{name}_low": estimate.low[place], f"{name}_high": estimate.high[place]}
+    return rows
+
+
+def _sums(
+    images: Images, rows: NDArray[np.int64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sums of values over the errors of each source in each subset: float64 (S, T)."""
+    width = len(images.subsets)
+    place = images.sources[rows] * width + images.subset[rows]
+    found = np.bincount(place, weights=values, minlength=images.source_count * width)
+    return found.reshape(images.source_count, width)
