@@ -104,6 +104,7 @@ ORDER = (
     ("class_drops", "Drops by class"),
     ("backgrounds", "What backgrounds call for"),
     ("comparisons", "Models against each other"),
+    ("other", "Further tables"),
     ("published", "Measured beside published"),
     ("claims", "Claims of the paper"),
     ("examples", "Images to look at"),
@@ -136,6 +137,10 @@ INTROS = {
     ),
     "claims": ("Sentences of the paper's discussion, tested on the numbers measured here.",),
 }
+NOT_THE_PAPERS = (
+    "None of the paper's models is in this report: what is claimed of models in general is tested "
+    "on those that are, and says nothing of the paper's."
+)
 FILES = (
     (
         "Beside this page, tables/ has every table as Parquet and CSV with all digits and as LaTeX "
@@ -217,36 +222,47 @@ def _sections(
     drawings: Sequence[Drawing],
 ) -> list[Section]:
     models = chosen.models()
+    blocks = _blocks(chosen, tables, laid, drawings)
+    about = {"evaluated": facts.what_was_evaluated(chosen) + facts.versions(chosen, models)}
+    shown, why = showing.examples(chosen, models)
+    left_out = [name for name in results.models(complete=False) if name not in models]
+    papers = {entry.name for entry in zoo("paper")}
+    said = {
+        "evaluated": [f"Not in this report: {', '.join(left_out)}."] if left_out else [],
+        "claims": [NOT_THE_PAPERS] if "claims" in blocks and not papers & set(models) else [],
+        "examples": [why] if why else [],
+        "files": FILES,
+    }
+    found = []
+    for key, title in ORDER:
+        mine = tuple(shown) if key == "examples" else ()
+        if key in blocks or said.get(key) or mine:
+            intro = (*INTROS.get(key, ()), *said.get(key, ()))
+            # What is shown comes before what is folded.
+            parts = tuple(sorted(blocks.get(key, ()), key=lambda block: block.folded))
+            found.append(Section(key, title, intro, about.get(key, ()), parts, mine))
+    return found
+
+
+def _blocks(
+    chosen: Chosen,
+    tables: Mapping[str, pa.Table],
+    laid: Mapping[str, Laid],
+    drawings: Sequence[Drawing],
+) -> dict[str, list[Block]]:
+    """Tables and figures by the section that they belong to."""
     blocks: dict[str, list[Block]] = {}
     for name, table in tables.items():
         if len(table):
             kind = kind_of(table)
             blocks.setdefault(SECTIONS.get(kind, kind), []).extend(laid[name].blocks)
     for one in drawings:
-        if not one.shown:
-            continue
-        block = Block(f"figure-{one.name}", drawing=one, folded=one.folded)
-        blocks.setdefault(one.section, []).append(block)
-    said: dict[str, list[str]] = {}
-    about: dict[str, tuple[tuple[str, str], ...]] = {}
+        if one.shown:
+            block = Block(f"figure-{one.name}", drawing=one, folded=one.folded)
+            blocks.setdefault(one.section, []).append(block)
+    models = chosen.models()
     blocks["evaluated"] = [Block("models", sheet=facts.models_sheet(chosen, models))]
-    about["evaluated"] = facts.what_was_evaluated(chosen) + facts.versions(chosen, models)
-    left_out = [name for name in results.models(complete=False) if name not in models]
-    if left_out:
-        said["evaluated"] = [f"Not in this report: {', '.join(left_out)}."]
     rejected = facts.rejected_sheet(chosen, models)
     if rejected is not None:
         blocks["rejected"] = [Block("rejected", sheet=rejected)]
-    shown, why = showing.examples(chosen, models)
-    if why:
-        said["examples"] = [why]
-    said["files"] = list(FILES)
-    found = []
-    for key, title in ORDER:
-        intro = (*INTROS.get(key, ()), *said.get(key, ()))
-        mine = tuple(shown) if key == "examples" else ()
-        if blocks.get(key) or said.get(key) or mine:
-            # What is shown comes before what is folded.
-            mine_blocks = tuple(sorted(blocks.get(key, ()), key=lambda block: block.folded))
-            found.append(Section(key, title, intro, about.get(key, ()), mine_blocks, mine))
-    return found
+    return blocks

@@ -30,8 +30,8 @@ def test_every_section_is_there_and_the_navigation_leads_to_it(
 ) -> None:
     found = read_page(page)
     sections = [one.attributes["id"] for one in found.of("section")]
-    # None of the models is in the paper, and the images are nowhere.
-    assert sections == [key for key, _ in ORDER if key != "published"]
+    # None of the models is in the paper; there are no tables of which the page knows nothing.
+    assert sections == [key for key, _ in ORDER if key not in ("published", "other")]
     links = [str(one.attributes["href"]) for one in found.of("a") if "href" in one.attributes]
     assert links == ["#main", *(f"#{key}" for key in sections)]
     assert len(found.ids()) == len(set(found.ids()))
@@ -83,6 +83,12 @@ def test_toys_are_called_toys_wherever_they_are_named(page: Path, read_page: Rea
         said = [cell.text for row in found.cells(name) for cell in row if "shortcut" in cell.text]
         assert said
         assert set(said) == {"toy:shortcuttoy"}
+
+
+def test_claims_tested_on_other_models_than_the_papers_say_so(
+    page: Path, read_page: Reader
+) -> None:
+    assert "None of the paper's models is in this report" in read_page(page).by_id("claims").text
 
 
 def test_names_cannot_leave_their_place_in_the_page(page: Path, read_page: Reader) -> None:
@@ -189,15 +195,18 @@ def test_models_that_are_not_there_or_not_complete_are_named(
     with pytest.raises(EvaluationFolderError, match=r"none of the models 'paper'"):
         make_report(results, group="paper")
     (results.folder("b/x") / part_name(5, 10)).unlink()
+    results = open_results(results.root)
     with pytest.raises(IncompleteInputError, match="5 of 12"):
         make_report(results, group="b/x")
     text = make_report(results).read_text(encoding="utf-8")
     assert "Not in this report: b/x." in text
     (results.folder("a/x") / part_name(5, 10)).unlink()
+    results = open_results(results.root)
     with pytest.raises(IncompleteInputError, match="no model is complete; begun: a/x, b/x"):
         make_report(results)
     shutil.rmtree(results.folder("a/x"))
     shutil.rmtree(results.folder("b/x"))
+    results = open_results(results.root)
     with pytest.raises(EvaluationFolderError, match="no model was evaluated"):
         make_report(results)
 
