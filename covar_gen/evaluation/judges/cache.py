@@ -103,17 +103,18 @@ class VerdictFile:
             raise PluginError(what, where=self.path, mend="Name a .jsonl file") from error
         found, torn = [], 0
         for number, text in enumerate(texts, 1):
-            if not text.strip():
+            # A power cut may leave zeros where nothing had been written yet.
+            said = text.strip(b" \t\r\0")
+            if not said:
                 continue
             try:
-                found.append(Line.model_validate(json.loads(text)))
-            except ValidationError as error:
-                what = f"line {number} is no verdict"
-                raise PluginError(what, where=self.path, mend=_ANOTHER) from error
-            except ValueError:
+                found.append(Line.model_validate(json.loads(said)))
+            except ValueError as error:
+                broken = not isinstance(error, ValidationError)
+                if not (broken and _BEGINNING.startswith(said[: len(_BEGINNING)])):
+                    what = f"line {number} is no verdict"
+                    raise PluginError(what, where=self.path, mend=_ANOTHER) from error
                 torn += 1
-        if torn > 1 and not found:
-            raise PluginError("the file holds no verdicts", where=self.path, mend=_ANOTHER)
         if torn:
             _log.warning("%s: %d unfinished lines passed over", self.path, torn)
         return found
@@ -149,6 +150,8 @@ class VerdictFile:
         _append(self.path, text.encode("utf-8", "replace"))
 
 
+_BEGINNING = b'{"asked": "'
+"""How each line begins: an unfinished one is told by it from what is not ours."""
 _ANOTHER = "Name another file for the verdicts: this one is left as it is"
 
 

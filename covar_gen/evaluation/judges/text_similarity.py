@@ -24,6 +24,8 @@ from covar_gen.evaluation.metrics.agreement import best_threshold
 
 MOST_CLASSES = 4096
 """Classes among which the quantile is taken; of more, as many that lie evenly in the list."""
+DECIMALS = 6
+"""Of cosines: sums in another order must not carry a pair over the threshold."""
 
 
 class TextSimilarity(Judge):
@@ -103,7 +105,7 @@ class TextSimilarity(Judge):
         for rows in self._rows:
             cosines += rows[distinct] @ rows[distinct].T
         upper = cosines[np.triu_indices(len(distinct), 1)] / len(self._rows)
-        return float(np.quantile(upper, self.options.quantile))
+        return round(float(np.quantile(upper, self.options.quantile)), DECIMALS)
 
     def _agreeing(self, classes: ClassList) -> tuple[float, str]:
         """The threshold that agrees best with a file of judged pairs, and how well it does."""
@@ -120,7 +122,8 @@ class TextSimilarity(Judge):
         return threshold, f"kappa {kappa:.2f} with {int(known.sum())} pairs of {path.name}"
 
     def _cosine(self, first: int, second: int) -> float:
-        return float(np.mean([np.dot(rows[first], rows[second]) for rows in self._rows]))
+        found = np.mean([np.dot(rows[first], rows[second]) for rows in self._rows])
+        return round(float(found), DECIMALS)
 
     def judge(self, pairs: Sequence[ClassPair]) -> list[Verdict]:
         """Compare the rows of each pair.
