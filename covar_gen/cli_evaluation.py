@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+Precision = Literal["fp32", "bf16", "fp16"]
 Processes = Annotated[int, typer.Option(min=1, help="processes that share the work")]
 
 
@@ -29,14 +30,14 @@ def evaluate(
     label_column: Annotated[str | None, typer.Option(help="column with the labels")] = None,
     device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, bf16 or fp16; bf16 on a GPU if left out")
+        Precision | None, typer.Option(help="of the towers; bf16 on a GPU if left out, else fp32")
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="images per step: 64 on a GPU, 16 elsewhere")
     ] = None,
     block: Annotated[int | None, typer.Option(min=1, help="images per part; 1024")] = None,
     memory: Annotated[
-        float | None, typer.Option(help="GiB that models resident together may take")
+        float | None, typer.Option(min=0, help="GiB that models resident together may take")
     ] = None,
     *,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="keep them, float16")] = False,

@@ -124,13 +124,22 @@ class LaunchError(CovarError):
 _STORAGE = {
     errno.ENOSPC: ("the disk is full", "Free some space and type the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and type the same command again"),
-    errno.EROFS: ("the file system is read-only", "Choose a folder that can be written with --run"),
-    errno.EACCES: ("permission denied", "Choose a folder that can be written with --run"),
-    errno.EPERM: ("operation not permitted", "Choose a folder on a local disk or NFS with --run"),
+    errno.EROFS: (
+        "the file system is read-only",
+        "Choose a folder that can be written with --run or --out",
+    ),
+    errno.EACCES: ("permission denied", "Choose a folder that can be written with --run or --out"),
+    errno.EPERM: (
+        "operation not permitted",
+        "Choose a folder on a local disk or NFS with --run or --out",
+    ),
     errno.EIO: ("the disk reports an error", "Check the disk, then type the same command again"),
-    errno.ENAMETOOLONG: ("the path is too long", "Choose a shorter folder with --run"),
-    errno.EFBIG: ("the file is too large for this file system", "Choose another disk with --run"),
-    errno.ENOTDIR: ("a part of the path is a file", "Choose another folder with --run"),
+    errno.ENAMETOOLONG: ("the path is too long", "Choose a shorter folder with --run or --out"),
+    errno.EFBIG: (
+        "the file is too large for this file system",
+        "Choose another disk with --run or --out",
+    ),
+    errno.ENOTDIR: ("a part of the path is a file", "Choose another folder with --run or --out"),
     errno.ESTALE: ("the network file system lost the file", "Type the same command again"),
     errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n 4096), then try again"),
 }

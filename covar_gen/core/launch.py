@@ -27,6 +27,8 @@ PROGRESS = "COVAR_PROGRESS"
 """Set to `lines` by `covar-gen run`: progress as `done total` on standard output."""
 THREADS = "COVAR_THREADS"
 """Threads that decode and encode; two by default."""
+STOPPED = 130
+"""Exit code of what was stopped with Ctrl-C."""
 LEASH = "COVAR_ENDS_WITH_STDIN"
 """Set by `covar-gen run`: the process ends when its standard input does."""
 
@@ -108,9 +110,18 @@ def guarded(work: Callable[[], object], where: Path | str) -> int:
         print("MemoryError: not enough memory. Lower block, or processes", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return _stopped()
+    except SystemExit as end:
+        # Typer has answered Ctrl-C already, without a word.
+        if end.code == STOPPED:
+            return _stopped()
+        raise
     return 0
+
+
+def _stopped() -> int:
+    print("stopped; the same command goes on from here", file=sys.stderr)
+    return STOPPED
 
 
 def _in_run(

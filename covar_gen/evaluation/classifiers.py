@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covar_gen.core.errors import ModelError
+from covar_gen.core.errors import ModelError, StorageError
 from covar_gen.core.files import Staging, only_one
 from covar_gen.evaluation.computing import Device
 from covar_gen.evaluation.labels import ClassList
@@ -77,6 +77,11 @@ def classifier(
 
     folder = cache or cache_folder()
     path = folder / f"{classifier_key(model, classes)}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        mend = f"Set {CACHE} to a folder that can be written"
+        raise StorageError("text classifiers cannot be kept", where=folder, mend=mend) from error
     with only_one(path.with_suffix(".lock")):
         rows = _kept(path)
         if rows is None:

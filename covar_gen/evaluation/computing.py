@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from covar_gen.core.errors import DeviceMemoryError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -44,13 +47,25 @@ class Device:
             return torch.cuda.get_device_name(self.place)
         return self.place.type
 
-    def memory(self) -> float:
-        """Bytes that resident towers may take together."""
+    def memory(self, processes: int) -> float:
+        """Bytes that resident towers of one process may take together.
+
+        Args:
+            processes: that share the machine; they share its GPUs evenly.
+        """
         import torch
 
         if self.place.type == "cuda":
-            return SHARE * torch.cuda.mem_get_info(self.place)[0]
-        return SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            sharing = max(1, processes // torch.cuda.device_count())
+            return SHARE * torch.cuda.mem_get_info(self.place)[0] / sharing
+        return SHARE * _available() / processes
+
+    def tidy(self) -> None:
+        """Give memory that nobody uses any more back to the device."""
+        import torch
+
+        if self.place.type == "cuda":
+            torch.cuda.empty_cache()
 
     def submit(self, work: Callable[P, R], *given: P.args, **named: P.kwargs) -> Future[R]:
         """Compute without gradients, at once or in one of the threads."""
@@ -103,3 +118,42 @@ def device_of(place: str | None, local_rank: int, threads: int) -> Iterator[Devi
             pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before[0])
         torch.set_float32_matmul_precision(before[1])
+
+
+def _available() -> float:
+    """Memory that programs can still have, in bytes; caches of files make room for them."""
+    facts = Path("/proc/meminfo")
+    if facts.exists():
+        for line in facts.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def is_memory(error: BaseException | None) -> bool:
+    """True for the errors of a full GPU and of a full machine; the latter has no class."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+@contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Answer too little memory with what to lower.
+
+    Args:
+        name: of the model that needs it.
+
+    Raises:
+        DeviceMemoryError: there is not enough.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, ModelError) as error:
+        if not is_memory(error) and not is_memory(error.__cause__):
+            raise
+        what = "the device has not enough memory"
+        mend = "Lower --memory, --batch or --processes, use --precision bf16, or --device cpu"
+        raise DeviceMemoryError(what, where=name, mend=mend) from error

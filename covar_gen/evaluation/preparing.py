@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import DamagedRunError, EvaluationFolderError, MixtureError
-from covar_gen.core.files import Staging, check_storage, only_one, sync
+from covar_gen.core.files import Staging, check_storage, only_one
 from covar_gen.core.journal import parquet_bytes
 from covar_gen.core.store import first_difference
 from covar_gen.evaluation.data import Data
@@ -21,6 +23,7 @@ from covar_gen.evaluation.results import (
     ABOUT,
     CLASSES_FILE,
     IMAGES_FILE,
+    MADE_WITH,
     Results,
     json_bytes,
     open_results,
@@ -67,6 +70,7 @@ class Task:
         classes: the label set and its templates.
         labels: int32 (N,), true classes of the images: indices in the label set.
         results: the folder.
+        about: what evaluation.json says, without where the data was.
         digest: names images, labels and classes by content.
     """
 
@@ -74,6 +78,7 @@ class Task:
     classes: ClassList
     labels: NDArray[np.int32]
     results: Results
+    about: dict[str, Json]
     digest: str
 
 
@@ -112,27 +117,52 @@ def prepare(
         "count": len(images),
         "classes": {"source": found.source, "count": len(found.names), "digest": found.digest()},
         "templates": {"source": found.template_source, "count": len(found.templates)},
-        "prompts": list(found.templates),
         "top": min(TOP, len(found.names)),
     }
     with only_one(out / LOCK):
-        before = read_json(out / ABOUT) if _begun(out) else {}
+        before = read_json(out / ABOUT) if begun(out) else {}
         size = block or int(before.get("block", BLOCK))
-        whole: dict[str, Json] = {**about, "block": size, "place": place.as_json()}
-        if not before:
-            # What an attempt left that never got as far as evaluation.json belongs to nothing.
+        about["block"] = size
+        if before:
+            refuse_others(out, before, about)
+        else:
+            # What an attempt left that never got as far as a model belongs to nothing.
             staging.replace(out / IMAGES_FILE, parquet_bytes(images))
             staging.replace(out / CLASSES_FILE, parquet_bytes(found.table()))
-        claim(out / ABOUT, whole, staging, ignore=("place",))
-        sync(out)
+        more: dict[str, Json] = {"place": place.as_json(), "prompts": list(found.templates)}
+        staging.replace(out / ABOUT, json_bytes({**about, **more}))
     _check_rows(open_results(out))
-    digest = hashlib.sha256(json_bytes({**about, "block": size})).hexdigest()
-    return Task(data, found, labels, open_results(out), digest)
+    digest = hashlib.sha256(json_bytes(about)).hexdigest()
+    return Task(data, found, labels, open_results(out), about, digest)
 
 
-def _begun(out: Path) -> bool:
-    """True where evaluation.json has content: a power cut can leave it without any."""
-    return (out / ABOUT).is_file() and (out / ABOUT).stat().st_size > 0
+def begun(out: Path) -> bool:
+    """True where a model has been begun: before that, evaluation.json binds nobody."""
+    whole = (out / ABOUT).is_file() and (out / ABOUT).stat().st_size > 0
+    return whole and any(out.glob(f"*/{MADE_WITH}"))
+
+
+def refuse_others(out: Path, before: dict[str, Any], now: dict[str, Json]) -> None:
+    """Refuse to go on with a folder that is of something else.
+
+    Raises:
+        MixtureError: what differs, and what to do.
+    """
+    other = "or give another folder with --out"
+    asked = {
+        "data": ("other images", f"Give the images that were evaluated, {other}"),
+        "images": ("other images or labels", f"Give those that were evaluated, {other}"),
+        "templates": ("other templates", f"Give --templates as before, {other}"),
+        "classes": (
+            "other classes or templates",
+            f"Give --classes and --templates as before, {other}",
+        ),
+        "block": (f"blocks of {before.get('block')} images", f"Leave out --block, {other}"),
+        "top": ("another number of classes kept", "Give another folder with --out"),
+    }
+    for key, (said, mend) in asked.items():
+        if before.get(key) != json.loads(json.dumps(now[key])):
+            raise MixtureError(f"the folder is of {said}", where=out, mend=mend)
 
 
 def _check_rows(results: Results) -> None:
@@ -177,7 +207,11 @@ def make_folder(out: Path) -> None:
     if strangers and not (out / ABOUT).is_file() and set(strangers) - ours:
         what = f"the folder holds other things ({min(set(strangers) - ours)}, ...)"
         raise EvaluationFolderError(what, where=out, mend="Choose an empty or new one with --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        mend = "Choose another --out"
+        raise EvaluationFolderError("the folder cannot be made", where=out, mend=mend) from error
     if not (out / ABOUT).is_file():
         check_storage(out)
 
@@ -201,7 +235,7 @@ def claim(
     before = {key: item for key, item in noted.items() if key not in ignore}
     now = {key: item for key, item in value.items() if key not in ignore}
     if before != now:
-        what = f"the folder belongs to something else ({first_difference(before, now)})"
+        what = f"made with something else ({first_difference(before, now)})"
         mend = f"Choose another folder with --out, or remove {path.parent}"
         raise MixtureError(what, where=path, mend=mend)
     if noted != value:

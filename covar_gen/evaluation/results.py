@@ -123,11 +123,13 @@ class Results:
         Args:
             complete: only those with a prediction for every image.
         """
-        found = [self.made_with(path.parent)["model"]["name"] for path in self._made_with()]
+        found = [about["model"]["name"] for _, about in self._begun()]
         return [name for name in found if not complete or self.missing(name) == 0]
 
-    def _made_with(self) -> list[Path]:
-        return sorted(self.root.glob(f"*/{MADE_WITH}"))
+    def _begun(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Folders of the models that were begun, and what they were begun with."""
+        folders = sorted(path.parent for path in self.root.glob(f"*/{MADE_WITH}"))
+        return [(folder, about) for folder in folders if (about := noted(folder))]
 
     def made_with(self, folder: Path) -> dict[str, Any]:
         """What the predictions in a model's folder were made with."""
@@ -139,9 +141,9 @@ class Results:
         Raises:
             EvaluationFolderError: it was not evaluated here.
         """
-        for path in self._made_with():
-            if self.made_with(path.parent)["model"]["name"] == model:
-                return path.parent
+        for folder, about in self._begun():
+            if about["model"]["name"] == model:
+                return folder
         known = ", ".join(self.models(complete=False)) or "none"
         what = f"model {model!r} was not evaluated here"
         raise EvaluationFolderError(what, where=self.root, mend=f"There are: {known}")
@@ -150,6 +152,8 @@ class Results:
         """A model's parts so far, in the order of the images."""
         if model not in self._complete:
             found = whole_parts(self.folder(model))
+            size = int(self.about["block"])
+            found = [path for path in found if _is_block(path, size, self.count)]
             if _rows_in(found) < self.count:
                 return found
             self._complete[model] = found
@@ -216,6 +220,10 @@ def open_results(path: str | Path) -> Results:
         mend = f"Type: covar-gen evaluate DATA --models MODEL --out {root}"
         what = f"not an evaluation folder (no {ABOUT})"
         raise EvaluationFolderError(what, where=root, mend=mend)
+    for name in (IMAGES_FILE, CLASSES_FILE):
+        if not (root / name).is_file():
+            mend = "Evaluate into a new folder with --out"
+            raise DamagedRunError("the file is gone", where=root / name, mend=mend)
     results = Results(root, read_json(root / ABOUT))
     if results.count != results.about["count"]:
         what = f"{results.count} images, but {results.about['count']} were to be evaluated"
@@ -237,6 +245,11 @@ def part_range(path: Path) -> tuple[int, int]:
 
 def _rows_in(parts: Sequence[Path]) -> int:
     return sum(stop - start for start, stop in map(part_range, parts))
+
+
+def _is_block(path: Path, size: int, count: int) -> bool:
+    start, stop = part_range(path)
+    return start % size == 0 and stop == min(start + size, count)
 
 
 def whole_parts(folder: Path) -> list[Path]:

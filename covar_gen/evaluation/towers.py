@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from covar_gen.core.errors import DeviceMemoryError, ModelError
+from covar_gen.evaluation.computing import is_memory
 from covar_gen.evaluation.models.base import Model
 from covar_gen.evaluation.preprocessing import Grid, Preprocessing
 from covar_gen.evaluation.scoring import logits, scores
@@ -65,7 +66,7 @@ class Tower:
         try:
             return self._see(pixels, labels)
         except RuntimeError as error:
-            if not _is_memory(error):
+            if not is_memory(error):
                 raise
         if len(pixels) == 1:
             what = "the device has not enough memory for a single image"
@@ -91,13 +92,6 @@ class Tower:
         if self.embeddings:
             columns["embedding"] = embeddings.to(torch.float16)
         return columns
-
-
-def _is_memory(error: RuntimeError) -> bool:
-    """True for the errors of a full GPU and of a full machine; the latter has no class."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 class Normalised:

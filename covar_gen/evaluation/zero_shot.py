@@ -24,22 +24,37 @@ import numpy as np
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.environment import record
-from covar_gen.core.errors import MixtureError
-from covar_gen.core.files import Staging, sweep, sync
+from covar_gen.core.errors import DeviceMemoryError, MixtureError
+from covar_gen.core.files import Staging, only_one, sweep, sync
 from covar_gen.core.journal import parquet_bytes
 from covar_gen.core.launch import THREADS, guarded, leash, logging_to, progress
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.evaluation.classifiers import classifier
-from covar_gen.evaluation.computing import Device, device_of
+from covar_gen.evaluation.computing import Device, device_of, enough_memory
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.models.base import Model, Precision, folder_of, with_place
-from covar_gen.evaluation.models.loading import check_model
+from covar_gen.evaluation.models.loading import check_device, check_model
 from covar_gen.evaluation.models.zoo import expand
-from covar_gen.evaluation.preparing import Place, Task, claim, make_folder, prepare
+from covar_gen.evaluation.preparing import (
+    LOCK,
+    Place,
+    Task,
+    claim,
+    make_folder,
+    prepare,
+    refuse_others,
+)
 from covar_gen.evaluation.reading import Batch, batches
-from covar_gen.evaluation.results import MADE_WITH, noted, part_name, whole_parts
+from covar_gen.evaluation.results import (
+    ABOUT,
+    MADE_WITH,
+    noted,
+    part_name,
+    read_json,
+    whole_parts,
+)
 from covar_gen.evaluation.scoring import part
 from covar_gen.evaluation.towers import Columns, Normalised, Tower, check_finite, on_host
 
@@ -114,8 +129,10 @@ def evaluate(
     names = expand(models)
     for name in names:
         check_model(name)
-    ranks = Ranks.from_environment()
     given = settings or Settings()
+    if given.device is not None:
+        check_device(given.device, "--device")
+    ranks = Ranks.from_environment()
     data = open_data(**vars(place))
     make_folder(out)
     sweep(out)
@@ -170,10 +187,19 @@ class _Pass:
         )
         self.report(0, self.total)
         given = self.settings.memory
-        budget = self.device.memory() if given is None else given * 2**30
+        budget = self.device.memory(self.ranks.world) if given is None else given * 2**30
         towers: list[Tower] = []
         for name in wanting:
-            tower = self._tower(name)
+            try:
+                tower = self._tower(name)
+            except DeviceMemoryError:
+                if not towers:
+                    raise
+                # Those that are there make room; then there is one more try.
+                self._pass(towers)
+                towers = []
+                self.device.tidy()
+                tower = self._tower(name)
             if towers and sum(t.bytes for t in (*towers, tower)) > budget:
                 self._pass(towers)
                 towers = []
@@ -210,9 +236,10 @@ class _Pass:
         import torch
 
         place = self.device.place
-        model = load_model(name, device=str(place), precision=self.precision)
-        self._claim(model, name)
-        rows = classifier(model, self.task.classes, self.device, notice=_notice)
+        with enough_memory(name):
+            model = load_model(name, device=str(place), precision=self.precision)
+            self._claim(model, name)
+            rows = classifier(model, self.task.classes, self.device, notice=_notice)
         model.release_text()
         groups = torch.tensor(self.task.classes.groups, dtype=torch.int64)
         return Tower(model, rows.to(place), groups.to(place), self.settings.embeddings)
@@ -225,8 +252,11 @@ class _Pass:
             "embeddings": self.settings.embeddings,
             "loaded": with_place(name),
         }
-        claim(folder / MADE_WITH, about, self.staging, ignore=("loaded",))
-        sync(self.root)
+        with only_one(self.root / LOCK):
+            # Until a model was begun, another start may have made the folder its own.
+            refuse_others(self.root, read_json(self.root / ABOUT), self.task.about)
+            claim(folder / MADE_WITH, about, self.staging, ignore=("loaded",))
+            sync(self.root)
         record(folder, self.ranks, self.staging, device=self.device.name, batch=self.batch)
 
     def _pass(self, towers: list[Tower]) -> None:
@@ -262,7 +292,8 @@ class _Pass:
             labels = self._labels(batch.rows)
             pixels = Normalised(batch.pixels, self.device.place)
             for tower, columns in zip(towers, found, strict=True):
-                ready = pixels.of(tower.model.preprocessing)
+                with enough_memory(tower.model.name):
+                    ready = pixels.of(tower.model.preprocessing)
                 columns.append(self.device.submit(tower.see, ready, labels))
             seen.append(replace(batch, pixels={}))
             self._wait(found)

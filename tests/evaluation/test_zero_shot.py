@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -17,7 +18,13 @@ import pytest
 import torch
 from PIL import Image
 
-from covar_gen.core.errors import DeviceMemoryError, LabelsError, MixtureError, ModelError
+from covar_gen.core.errors import (
+    DeviceMemoryError,
+    LabelsError,
+    MixtureError,
+    ModelError,
+    PhotographsError,
+)
 from covar_gen.core.store import Run
 from covar_gen.evaluation import classifiers, reading, zero_shot
 from covar_gen.evaluation.models import load_model
@@ -192,18 +199,20 @@ def test_a_run_folder_is_evaluated_with_its_subsets_and_its_files_are_checked(
     ("changes", "said"),
     [
         ({"classes": "imagenet-r"}, "not among"),
-        ({"templates": "simple"}, "classes.digest"),
+        ({"templates": "simple"}, "Give --templates as before"),
         ({"settings": {"precision": "bf16"}}, "--precision fp32"),
-        ({"settings": {"embeddings": True}}, "embeddings"),
-        ({"block": 4}, "block"),
+        ({"settings": {"embeddings": True}}, "stored without embeddings"),
+        ({"block": 4}, "Leave out --block"),
     ],
 )
+@pytest.mark.parametrize("complete", [True, False])
 def test_predictions_made_otherwise_are_not_mixed_in(
-    score: Callable[..., Results], changes: dict[str, Any], said: str
+    score: Callable[..., Results], changes: dict[str, Any], said: str, complete: bool
 ) -> None:
     before = tables(score("out"))
     kind = LabelsError if "classes" in changes else MixtureError
-    next(iter(open_results(score("out").root).parts("local:tiny-clip"))).unlink()
+    if not complete:
+        score("out").parts("local:tiny-clip")[0].unlink()
     with pytest.raises(kind, match=said):
         score("out", **changes)
     assert tables(score("out")) == before
@@ -223,11 +232,12 @@ def test_other_images_and_other_weights_are_not_mixed_in(
     weights["visual.proj"] += 1
     save_file(weights, twin / "open_clip_model.safetensors")
     found = score("out", models=[f"local:{tiny_clip}"])
-    found.parts("local:tiny-clip")[0].unlink()
-    with pytest.raises(MixtureError, match="weights"):
-        score("out", models=[f"local:{twin}"])
+    for _ in ("complete", "not complete"):
+        with pytest.raises(MixtureError, match="weights"):
+            score("out", models=[f"local:{twin}"])
+        found.parts("local:tiny-clip")[0].unlink(missing_ok=True)
     (images / "cat" / "6.png").unlink()
-    with pytest.raises(MixtureError, match="another folder"):
+    with pytest.raises(MixtureError, match="other images"):
         score("out", models=[f"local:{tiny_clip}"])
 
 
@@ -328,6 +338,9 @@ def test_killed_in_the_middle_the_same_command_goes_on(
         (["--classes", "imagenet"], "LabelsError: "),
         (["--classes", "nowhere.txt"], "LabelsError: "),
         (["--split", "test"], "Error: "),
+        (["--device", "cuda:9"], "ModelError: "),
+        (["--device", "meta"], "ModelError: "),
+        (["--models", "papr"], "Did you mean paper"),
     ],
     ids=" ".join,
 )
@@ -346,3 +359,121 @@ def test_a_name_that_cannot_be_loaded_is_refused_before_any_other_model_is(
     with pytest.raises(ModelError, match="QuickGELU"):
         score("out", models=[f"local:{tiny_clip}", "ViT-B-16/openai"])
     assert not (tmp_path / "out").exists()
+
+
+def test_scores_that_are_no_numbers_are_refused(
+    score: Callable[..., Results], tiny_clip: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "overflowing"
+    folder.mkdir()
+    for path in tiny_clip.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    weights = load_file(folder / "open_clip_model.safetensors")
+    weights["visual.proj"] *= torch.inf
+    save_file(weights, folder / "open_clip_model.safetensors")
+    with pytest.raises(ModelError, match="not finite"):
+        score("out", models=[f"local:{folder}"])
+    assert not list((tmp_path / "out").glob("*/*-*.parquet"))
+
+
+def test_a_disk_that_fails_in_passing_rejects_no_image(
+    score: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from covar_gen.evaluation.data.folders import FolderData
+
+    real = FolderData.read
+    failing = [errno.EIO]
+
+    def read(self: FolderData, row: int) -> bytes:
+        if row == 5 and failing:
+            raise OSError(failing[0], "the disk is away")
+        return real(self, row)
+
+    monkeypatch.setattr(FolderData, "read", read)
+    with pytest.raises(OSError, match="away"):
+        score("out")
+    failing.clear()
+    assert all(set(t["status"].to_pylist()) == {"ok"} for t in tables(score("out")).values())
+
+    def gone(self: FolderData, row: int) -> bytes:
+        return Path("/nowhere").read_bytes()
+
+    monkeypatch.setattr(FolderData, "read", gone)
+    with pytest.raises(PhotographsError, match="none of 4 images"):
+        score("gone")
+
+
+def test_a_part_that_lost_its_tail_is_made_again(score: Callable[..., Results]) -> None:
+    whole = tables(score("whole"))
+    cut = score("cut")
+    for name in cut.models():
+        path = cut.parts(name)[1]
+        path.write_bytes(path.read_bytes()[:-20])
+    assert [open_results(cut.root).missing(name) for name in whole] == [8, 8]
+    assert tables(score("cut")) == whole
+
+
+def test_notes_that_a_power_cut_emptied_are_written_anew(
+    score: Callable[..., Results], tmp_path: Path
+) -> None:
+    whole = tables(score("whole"))
+    found = score("out")
+    for name in whole:
+        for path in found.parts(name):
+            path.unlink()
+        (found.folder(name) / "made_with.json").write_bytes(b"")
+    assert tables(score("out")) == whole
+
+
+def test_a_folder_binds_nobody_before_a_model_was_begun(
+    score: Callable[..., Results], tiny_clip: Path
+) -> None:
+    class Away(Exception):  # noqa: N818 - not an error of ours
+        pass
+
+    def away(*_given: Any, **_named: Any) -> Any:
+        raise Away
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zero_shot, "load_model", away)
+        with pytest.raises(Away):
+            score("out", templates="simple", block=4)
+    assert len(score("out", models=[f"local:{tiny_clip}"]).parts("local:tiny-clip")) == 3
+
+
+def test_of_two_first_starts_with_other_data_one_is_refused(
+    score: Callable[..., Results], tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [f"local:{tiny_clip}"]
+
+    def late(*given: Any, **named: Any) -> Any:
+        # While this one loads its model, another start makes the folder its own.
+        monkeypatch.setattr(zero_shot, "load_model", load_model)
+        score("out", models=models, templates="simple")
+        return load_model(*given, **named)
+
+    monkeypatch.setattr(zero_shot, "load_model", late)
+    with pytest.raises(MixtureError, match="other templates"):
+        score("out", models=models)
+    assert open_results(score("out", models=models, templates="simple").root).count == 21
+
+
+def test_too_little_memory_for_a_model_is_said_and_tried_again_alone(
+    score: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tables(score("whole"))
+    full = [True]
+
+    def tight(name: str, **named: Any) -> Any:
+        if "siglip" in name and full.pop():
+            raise torch.OutOfMemoryError
+        return load_model(name, **named)
+
+    monkeypatch.setattr(zero_shot, "load_model", tight)
+    full.insert(0, False)
+    assert tables(score("out")) == whole
+    full[:] = [True, True]
+    with pytest.raises(DeviceMemoryError, match="Lower --memory"):
+        score("none")

@@ -193,4 +193,4 @@ def _sums(
     width = len(images.subsets)
     place = images.sources[rows] * width + images.subset[rows]
     found = np.bincount(place, weights=values, minlength=images.source_count * width)
-    return found.reshape(images.source_count, width)
+    return found.astype(np.float64).reshape(images.source_count, width)

@@ -41,7 +41,7 @@ def order(values: NDArray[np.floating], ties: Ties = "random", seed: int = 0) ->
         second = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2).ravel()
     else:
         second = np.arange(height * width, dtype=np.float64)
-    return np.lexsort((second, -values.ravel().astype(np.float64)))
+    return np.lexsort((second, -values.ravel().astype(np.float64))).astype(np.int64)
 
 
 def counts(pixels: int, steps: int = STEPS, share: float = SHARE) -> NDArray[np.int64]:

@@ -149,6 +149,9 @@ def check_device(device: str, where: str) -> torch.device:
         known = "cpu, cuda, cuda:1, mps"
         what = f"{device!r} is no device"
         raise ModelError(what, where=where, mend=f"Write one of: {known}") from error
+    if found.type not in ("cpu", "cuda", "mps"):
+        what = f"device {device} cannot hold a model"
+        raise ModelError(what, where=where, mend="Use one of: cpu, cuda, cuda:1, mps")
     if found.type == "cuda":
         there = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (found.index or 0) >= there:

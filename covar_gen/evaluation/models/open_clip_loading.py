@@ -14,6 +14,7 @@ from covar_gen.evaluation.models.hub import SMALL, fetch
 from covar_gen.evaluation.models.open_clip_model import OpenClipModel, preprocessing_of
 from covar_gen.evaluation.models.tokenizing import Tokenizer, check_tokenizer_files
 from covar_gen.evaluation.models.weights import restore_scale
+from covar_gen.evaluation.models.zoo import groups
 from covar_gen.evaluation.preprocessing import Preprocessing
 
 _CONFIG = "open_clip_config.json"
@@ -204,10 +205,12 @@ def check_own(name: str, place: str) -> None:
 def _unknown(name: str, pairs: set[str]) -> ModelError:
     """The answer to a name that is no pair: the nearest of its model's tags, or of all names."""
     model, _, tag = name.rpartition("/")
+    if not model:
+        return _without_tag(name, pairs)
     pairs = {pair for pair in pairs if _fits(pair)}
     like = {pair for pair in pairs if pair.rpartition("/")[0].startswith(model)}
     tags = sorted(like, key=len, reverse=True)
-    if model and tags:
+    if tags:
         own = {pair.rpartition("/")[2]: pair for pair in tags}
         offered = [own[each] for each in difflib.get_close_matches(tag, own, n=3, cutoff=0)]
     else:
@@ -217,6 +220,18 @@ def _unknown(name: str, pairs: set[str]) -> ModelError:
     hint = f"Did you mean {' or '.join(offered)}? " if offered else ""
     mend = f"{hint}`covar-gen list models` shows the zoo, open_clip.list_pretrained() all names"
     return ModelError("there is no such model", where=name, mend=mend)
+
+
+def _without_tag(name: str, pairs: set[str]) -> ModelError:
+    """The answer to a name without a tag: the model's own tags, or the groups of the zoo."""
+    own = sorted(pair for pair in pairs if pair.rpartition("/")[0].lower() == name.lower())
+    if own:
+        mend = f"Write one of: {', '.join(own)}"
+        return ModelError("a model of open_clip is written NAME/tag", where=name, mend=mend)
+    near = difflib.get_close_matches(name.lower(), groups(), n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    mend = f"{hint}Groups: {', '.join(groups())}; `covar-gen list models` shows the zoo"
+    return ModelError("there is no such model or group", where=name, mend=mend)
 
 
 def _fits(pair: str) -> bool:
