@@ -5,13 +5,13 @@ Heavy things are imported inside the commands: `covar-gen --help` answers at onc
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from covar_gen import cli_evaluation as evaluating
+from covar_gen.core.changes import changes
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.launch import guarded
 
@@ -54,7 +54,7 @@ def init(recipe: RecipeArgument, run: RunFolder, change: Changes = None) -> None
     from covar_gen.commands.run import init as make_run
     from covar_gen.core.flow import steps
 
-    made = make_run(recipe, run, _changes(change))
+    made = make_run(recipe, run, changes(change))
     typer.echo(f"{made.root} is ready. Next, one after another:")
     for step in steps(made.recipe):
         command = ["python", "-m", f"covar_gen.{step.module}", "--run", str(run), *step.arguments]
@@ -77,7 +77,7 @@ def run(
     from covar_gen.commands.run import init as make_run
     from covar_gen.commands.run import run_all
 
-    made = make_run(recipe, run, _changes(change))
+    made = make_run(recipe, run, changes(change))
     run_all(made, processes=processes, only=stage, limit=limit)
     _say_counts(made)
     complete = (made.root / "manifest.parquet").is_file()
@@ -183,7 +183,7 @@ def masks(
         out,
         segmenter=segmenter,
         source=source,
-        options=_changes(option),
+        options=changes(option),
         processes=processes,
     )
     _say_counts(made)
@@ -191,6 +191,7 @@ def masks(
 
 
 app.command()(evaluating.evaluate)
+app.command()(evaluating.errors)
 app.command()(evaluating.report)
 
 
@@ -210,7 +211,7 @@ def estimate(
     from covar_gen.core.recipe import read_recipe, recipe_path
 
     path = recipe_path(recipe)
-    found = read_recipe(path, _changes(change))
+    found = read_recipe(path, changes(change))
     count = photographs or costs.photographs(found, path.parent)
     if count is None:
         mend = "Say how many: --photographs N"
@@ -248,7 +249,7 @@ def doctor(
     from covar_gen.commands.doctor import doctor as look
     from covar_gen.core.recipe import read_recipe, recipe_path
 
-    found = read_recipe(recipe_path(recipe), _changes(change)) if recipe else None
+    found = read_recipe(recipe_path(recipe), changes(change)) if recipe else None
     findings = look(found)
     for finding in findings:
         mark = "ok  " if finding.fine else "MEND"
@@ -275,21 +276,6 @@ def list_(
         width = max([16, *(len(name) for name, _ in entries)])
         for name, summary in entries:
             typer.echo(f"  {name:<{width}} {summary}")
-
-
-def _changes(given: list[str] | None) -> dict[str, Any]:
-    """Values of --set and --option: TOML where they are TOML, text otherwise."""
-    changes: dict[str, Any] = {}
-    for text in given or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            what = f"{text!r} is not KEY=VALUE"
-            raise RecipeError(what, mend="For example: seed=3")
-        try:
-            changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            changes[key.strip()] = value
-    return changes
 
 
 def _say_counts(run: Run) -> None:

@@ -93,3 +93,49 @@ def report(
     made = write(folder, compare_paper=compare_paper, models=models)
     typer.echo(f"tables: {made.tables}, figures: {made.figures}, in {folder}")
     typer.echo(f"open {made.page} in a browser")
+
+
+def errors(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="an evaluation folder")],
+    models: Annotated[
+        str | None, typer.Option(metavar="M[,M...]", help="names or groups; all if left out")
+    ] = None,
+    masks: Annotated[
+        str | None, typer.Option(help="a run with masks of the images; the evaluated run's own")
+    ] = None,
+    method: Annotated[str, typer.Option(help="see: covar-gen list methods")] = "cci",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="an option of the method; repeatable"),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="see: covar-gen list judges; `none` asks nobody")
+    ] = None,
+    judge_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="an option of the judge; repeatable"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
+    processes: Processes = 1,
+) -> None:
+    """Say what each error is driven by: the background, look-alike classes, or something else.
+
+    Example: covar-gen errors results/toys
+    """
+    from covar_gen.commands.errors import errors as explain_errors
+    from covar_gen.commands.errors import lines
+    from covar_gen.core.changes import changes
+
+    rows = explain_errors(
+        folder,
+        models=models,
+        masks=masks,
+        method=method,
+        options=changes(option),
+        judge=judge,
+        judge_options=changes(judge_option),
+        device=device,
+        processes=processes,
+    )
+    typer.echo("\n".join(lines(rows)))
+    typer.echo(f"next: covar-gen report {folder}")

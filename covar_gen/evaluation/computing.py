@@ -111,13 +111,28 @@ def device_of(place: str | None, local_rank: int, threads: int) -> Iterator[Devi
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
     try:
-        with exact:
+        with exact, _alone():
             yield Device(found, pool)
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before[0])
         torch.set_float32_matmul_precision(before[1])
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One thread for OpenCV and the libraries under numpy, whose images are resized here too."""
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _available() -> float:

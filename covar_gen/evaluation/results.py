@@ -27,6 +27,8 @@ ABOUT = "evaluation.json"
 IMAGES_FILE = "images.parquet"
 CLASSES_FILE = "classes.parquet"
 MADE_WITH = "made_with.json"
+CLASS_ROWS = "classes.npy"
+"""In a model's folder: the text embeddings of the classes, float32 (C, D)."""
 PART = "[0-9]*-[0-9]*.parquet"
 
 

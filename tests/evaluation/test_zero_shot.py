@@ -25,8 +25,9 @@ from covar_gen.core.errors import (
     ModelError,
     PhotographsError,
 )
+from covar_gen.core.files import Staging
 from covar_gen.core.store import Run
-from covar_gen.evaluation import classifiers, reading, zero_shot
+from covar_gen.evaluation import classifiers, passing, reading
 from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.results import Results, open_results
@@ -113,13 +114,13 @@ def test_neither_threads_nor_restarts_nor_groups_change_a_byte(
     for path in gone:
         path.unlink()
     made: list[Path] = []
-    publish = zero_shot.Staging.publish
+    publish = Staging.publish
 
     def noting(self: Any, path: Path, *given: Any) -> bytes:
         made.append(path)
         return publish(self, path, *given)
 
-    monkeypatch.setattr(zero_shot.Staging, "publish", noting)
+    monkeypatch.setattr(Staging, "publish", noting)
     assert tables(score("cut")) == whole
     assert [path for path in made if path.suffix == ".parquet"] == gone
 
@@ -260,7 +261,7 @@ def test_a_tower_without_memory_takes_its_batch_in_halves(
 
     models = [f"local:{tiny_clip}"]
     whole = score("whole", models=models).predictions("local:tiny-clip")
-    monkeypatch.setattr(zero_shot, "load_model", tight)
+    monkeypatch.setattr(passing, "load_model", tight)
     halved = score("halved", models=models)
     assert set(halved.table("local:tiny-clip", ["batch"])["batch"].to_pylist()) == {1, 2}
     assert np.allclose(
@@ -437,7 +438,7 @@ def test_a_folder_binds_nobody_before_a_model_was_begun(
         raise Away
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zero_shot, "load_model", away)
+        patch.setattr(passing, "load_model", away)
         with pytest.raises(Away):
             score("out", templates="simple", block=4)
     assert len(score("out", models=[f"local:{tiny_clip}"]).parts("local:tiny-clip")) == 3
@@ -450,11 +451,11 @@ def test_of_two_first_starts_with_other_data_one_is_refused(
 
     def late(*given: Any, **named: Any) -> Any:
         # While this one loads its model, another start makes the folder its own.
-        monkeypatch.setattr(zero_shot, "load_model", load_model)
+        monkeypatch.setattr(passing, "load_model", load_model)
         score("out", models=models, templates="simple")
         return load_model(*given, **named)
 
-    monkeypatch.setattr(zero_shot, "load_model", late)
+    monkeypatch.setattr(passing, "load_model", late)
     with pytest.raises(MixtureError, match="other templates"):
         score("out", models=models)
     assert open_results(score("out", models=models, templates="simple").root).count == 21
@@ -471,7 +472,7 @@ def test_too_little_memory_for_a_model_is_said_and_tried_again_alone(
             raise torch.OutOfMemoryError
         return load_model(name, **named)
 
-    monkeypatch.setattr(zero_shot, "load_model", tight)
+    monkeypatch.setattr(passing, "load_model", tight)
     full.insert(0, False)
     assert tables(score("out")) == whole
     full[:] = [True, True]

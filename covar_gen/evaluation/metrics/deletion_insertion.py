@@ -41,12 +41,18 @@ def order(values: NDArray[np.floating], ties: Ties = "random", seed: int = 0) ->
         second = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2).ravel()
     else:
         second = np.arange(height * width, dtype=np.float64)
-    return np.lexsort((second, -values.ravel().astype(np.float64))).astype(np.int64)
+    found: NDArray[np.int64] = np.asarray(
+        np.lexsort((second, -values.ravel().astype(np.float64))), np.int64
+    )
+    return found
 
 
 def counts(pixels: int, steps: int = STEPS, share: float = SHARE) -> NDArray[np.int64]:
     """How many pixels are changed at each point of a curve: int64 (steps + 1,), from 0 on."""
-    return np.floor(np.arange(steps + 1) * share * pixels + 1e-9).astype(np.int64)
+    found: NDArray[np.int64] = np.floor(np.arange(steps + 1) * share * pixels + 1e-9).astype(
+        np.int64
+    )
+    return found
 
 
 def noise(height: int, width: int, seed: int) -> NDArray[np.uint8]:
