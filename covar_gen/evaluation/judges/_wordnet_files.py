@@ -167,7 +167,7 @@ class Nouns:
         """The line that begins at a byte; None if no synset does."""
         if self._data[place : place + 9] != b"%08d " % place:
             return None
-        return self._data[place : self._data.find(b"\n", place)].partition(b" | ")[0]
+        return self._data[place : self._data.find(b"\n", place)]
 
 
 def _read(place: Path) -> bytes:

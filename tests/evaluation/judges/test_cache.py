@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -276,6 +278,21 @@ def test_verdicts_are_kept_in_the_cache_unless_another_file_is_named(
 ) -> None:
     monkeypatch.setenv("COVAR_CACHE", str(tmp_path))
     assert verdicts_file() == tmp_path / "verdicts.jsonl"
+
+
+def test_a_writer_waits_for_the_other(store: VerdictFile) -> None:
+    judge = Alphabet()
+    verdict = Verdict(True, None, None, None, "x")
+    store.add(judge, pair(0, 1), verdict)
+    with store.path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        writer = threading.Thread(target=store.add, args=(judge, pair(0, 2), verdict))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        assert len(store.known(judge)) == 1
+    writer.join(30)
+    assert len(store.known(judge)) == 2
 
 
 WRITER = """
