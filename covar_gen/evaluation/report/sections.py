@@ -200,7 +200,9 @@ def _claims(name: str, table: pa.Table, title: str) -> Laid:
     )
     verdicts = Sheet(title, tuple(heads), tuple(body), (note,))
     kept = table.filter([row["comparison"] != WHOLE_CLAIM for row in rows])
-    parts = layouts.tidy(kept, "What each verdict stands on", leave=("place", "text", "missing"))
+    leave = ["place", "text", "missing"]
+    leave += [name for name in kept.column_names if kept[name].null_count == len(kept)]
+    parts = layouts.tidy(kept, "What each verdict stands on", leave=leave)
     blocks = [Block(name, sheet=verdicts)]
     if len(kept):
         blocks.append(on_page(name, parts, "comparisons", folded=True))

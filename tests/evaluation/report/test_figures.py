@@ -124,7 +124,7 @@ def test_a_figure_is_the_same_each_time_and_has_ids_of_its_own() -> None:
 def test_neither_the_users_settings_nor_pyplots_state_change_a_figure() -> None:
     with style():
         expected = draw(charts.dots(grid(2, 2), "x"))
-    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.markersize": 20}):
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "axes.linewidth": 9}):
         before = dict(mpl.rcParams)
         with style():
             found = draw(charts.dots(grid(2, 2), "x"))

@@ -259,6 +259,38 @@ def _printed_rows(page: Path, pdf: Path, browser: Callable[..., str]) -> int:
 
 
 @pytest.mark.browser
+def test_every_column_of_numbers_is_sorted_by_its_numbers_and_gaps_stand_last(
+    page: Path, tmp_path: Path, browser: Callable[..., str]
+) -> None:
+    steps = """
+    const wrong = [];
+    document.querySelector("#table-subset_drops tbody td").removeAttribute("data-value");
+    let negative = 0, gaps = 0;
+    for (const table of document.querySelectorAll("table")) {
+      [...table.tHead.rows[0].cells].forEach((head, column) => {
+        if (!head.classList.contains("number") || !head.querySelector("button")) return;
+        head.firstChild.click();
+        const values = [...table.tBodies[0].rows].map((row) => row.cells[column].dataset.value);
+        const known = values.filter((value) => value !== undefined).map(Number);
+        negative += known.some((value) => value < 0) && known.some((value) => value > 0);
+        gaps += known.length > 0 && known.length < values.length;
+        if (known.some((value, n) => n && value > known[n - 1])) wrong.push(table.id + column);
+        if (values.indexOf(undefined) !== (known.length < values.length ? known.length : -1))
+          wrong.push(table.id + column);
+      });
+    }
+    document.body.dataset.wrong = wrong.join(" ");
+    document.body.dataset.seen = `${negative > 0} ${gaps > 0}`;
+    """
+    told = tmp_path / "told.html"
+    text = page.read_text(encoding="utf-8")
+    told.write_text(text.replace("</body>", f"<script>{steps}</script></body>"), encoding="utf-8")
+    dumped = browser(told, "--dump-dom")
+    assert 'data-wrong=""' in dumped
+    assert 'data-seen="true true"' in dumped
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("left_out", ["script", "style", "both"])
 def test_on_paper_every_row_of_every_table_is_printed(
     page: Path, tmp_path: Path, browser: Callable[..., str], left_out: str

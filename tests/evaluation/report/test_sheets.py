@@ -59,10 +59,11 @@ def _columns_of(line: str) -> int:
 def test_every_row_of_a_latex_table_has_every_column(rows: int) -> None:
     columns_ = (Column("model & co"), Column("a_b", number=True), Column("said"))
     body = tuple(
-        (Cell(HOSTILE), Cell("1.5", 1.5, "[1.0, 2.0]", best=True), Cell("[x]")) for _ in range(rows)
+        (Cell(name), Cell("1.5", 1.5, "[1.0, 2.0]", best=True), Cell("[x]"))
+        for _ in range(rows // 3)
+        for name in (HOSTILE, "[crane]", "*")
     )
     text = latex("try", Sheet("100% <b>", columns_, body, ("A note_1.",)))
-    assert text.isprintable() or "\n" in text
     kind = "longtable" if rows > 45 else "tabular"
     assert f"\\begin{{{kind}}}{{lrl}}" in text
     assert f"\\end{{{kind}}}" in text
