@@ -84,6 +84,10 @@ def run_processes(
             child.process.wait()
     for reader in readers:
         reader.join()
+    for child in children:
+        for stream in (child.process.stdin, child.process.stdout, child.process.stderr):
+            assert stream is not None
+            stream.close()
     _check(module, ended or children)
     report(sum(c.done for c in children), sum(c.total for c in children))
 

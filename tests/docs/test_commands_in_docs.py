@@ -152,6 +152,7 @@ def test_a_command_of_the_docs_is_understood(
 ALONE = {
     "covar-gen init proposed.toml --run runs/proposed": "asks a language model",
     "covar-gen run toy-world --run runs/toy-world --processes 2": "tests/test_demo.py runs it",
+    "covar-gen errors results/photos --masks runs/photos-masks": "test_error_sources.py does it",
     **{
         f"covar-gen evaluate runs/demo --models {models}": "downloads weights"
         for models in (
@@ -179,7 +180,7 @@ def _shared(line: str) -> str:
     """One form of commands that differ in the recipe's name or in how many processes share it."""
     line = line.replace("runs/demo", "runs/mine").replace("photos/ ", "photos ")
     line = line.replace("runs/toy-world", "runs/mine")
-    line = re.sub(r"\bdemo\b", "mine.toml", line)
+    line = re.sub(r"(?<!/)\bdemo\b", "mine.toml", line)
     return re.sub(r"(covar-gen (?:run|masks) .*?)(?: --processes \d+)?$", r"\1 --processes 2", line)
 
 

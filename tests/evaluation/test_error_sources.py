@@ -1,0 +1,194 @@
+"""Errors explained row by row: the predicted class's map against the object's own mask."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tomli_w
+import torch
+from PIL import Image
+
+from covar_gen.core.arrays import Mask
+from covar_gen.core.errors import IncompleteInputError, MixtureError
+from covar_gen.core.shipped import shipped
+from covar_gen.core.store import Run
+from covar_gen.evaluation import error_sources as stage
+from covar_gen.evaluation.attribution.base import Explanation
+from covar_gen.evaluation.error_sources import error_sources, overlaps
+from covar_gen.evaluation.explained import explained, wrong_rows
+from covar_gen.evaluation.preparing import Place
+from covar_gen.evaluation.results import Results, open_results
+from covar_gen.evaluation.rows import THRESHOLDS
+from covar_gen.evaluation.zero_shot import Settings, evaluate
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the toy world: 8 photographs, 64 images with other backgrounds, masks."""
+    from covar_gen.commands.run import init, run_all
+
+    folder = tmp_path_factory.mktemp("toys")
+    shipped_recipe = shipped("manifests") / "toy-world" / "recipe.toml"
+    whole = tomllib.loads(shipped_recipe.read_text("utf-8"))
+    sections = ("name", "seed", "classes", "masks", "backgrounds")
+    recipe = folder / "recipe.toml"
+    recipe.write_bytes(tomli_w.dumps({key: whole[key] for key in sections}).encode())
+    for name in ("textures.csv",):
+        (folder / name).write_bytes((shipped_recipe.parent / name).read_bytes())
+    made = init(recipe, folder / "run", {"classes.options.toy_world.photographs": 1})
+    run_all(made, processes=1)
+    return made.root
+
+
+@pytest.fixture
+def results(benchmark: Path, tmp_path: Path) -> Results:
+    """The shortcut toy's predictions of that run."""
+    place = Place(str(benchmark))
+    return evaluate(place, ["toy:shortcut"], tmp_path / "out", settings=Settings()).results
+
+
+def overlap_at_half(found: Any) -> tuple[np.ndarray, np.ndarray]:
+    place = THRESHOLDS.index(0.5)
+    return found.on_object[:, place], found.on_background[:, place]
+
+
+def test_the_shortcut_models_errors_are_background_driven(results: Results) -> None:
+    error_sources(results.root)
+    (found,) = explained(open_results(results.root))
+    assert found.rows.tolist() == wrong_rows(results, "toy:shortcut").tolist()
+    assert len(found.rows) >= 50
+    assert found.ok.all()
+    on, off = overlap_at_half(found)
+    assert (off > on).mean() > 0.7
+    assert found.mass.mean() > 0.7
+    assert "cci" in found.method
+    assert (found.predicted != found.labels).all()
+
+
+def test_rows_do_not_depend_on_processes_or_restarts(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BLOCK", 16)
+    error_sources(results.root)
+    (folder,) = results.folder("toy:shortcut").glob("errors-*")
+    whole = {path.name: pq.read_table(path) for path in folder.glob("*.parquet")}
+    assert len(whole) >= 3
+    for path in folder.glob("*.parquet"):
+        path.unlink()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        error_sources(results.root, threads=3)
+    assert {path.name: pq.read_table(path) for path in folder.glob("*.parquet")} == whole
+
+
+def test_another_k_is_another_explanation_beside_the_first(results: Results) -> None:
+    error_sources(results.root)
+    error_sources(results.root, options={"clusters": 3})
+    found = explained(open_results(results.root))
+    assert len({each.method for each in found}) == 2
+
+
+class Corner:
+    """Stands for a method: all of the map lies on the upper left patch."""
+
+    def __init__(self, flat: bool = False) -> None:
+        self.is_flat = flat
+
+    def name(self) -> str:
+        return "corner"
+
+    def identity(self) -> dict[str, Any]:
+        return {"plugin": "corner", "version": "1", "options": {"flat": self.is_flat}}
+
+    def explain(self, model: Any, pixels: torch.Tensor, texts: torch.Tensor) -> Explanation:
+        assert texts.shape[:2] == (len(pixels), 1)
+        maps = torch.zeros(len(pixels), 1, 8, 8)
+        maps[:, :, 0, 0] = 0.0 if self.is_flat else 1.0
+        return Explanation(maps, torch.full((len(pixels), 1), self.is_flat))
+
+
+def test_the_text_is_the_predicted_class_and_a_flat_map_says_so(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner(flat=True))
+    error_sources(results.root)
+    (found,) = explained(open_results(results.root))
+    assert found.flat.all()
+    assert np.isnan(found.mass).all()
+
+
+def test_images_without_a_mask_or_with_one_of_another_size_keep_their_row(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = wrong_rows(results, "toy:shortcut")
+    real = stage.Masks.of
+
+    def of(self: Any, row: int) -> Mask | None:
+        if row == rows[0]:
+            return None
+        mask = real(self, row)
+        assert mask is not None
+        return mask[:-1] if row == rows[1] else mask
+
+    monkeypatch.setattr(stage.Masks, "of", of)
+    error_sources(results.root)
+    (found,) = explained(open_results(results.root))
+    assert found.reasons[:2] == ("no_mask", "mask_of_another_size")
+    assert found.ok.tolist() == [False, False] + [True] * (len(rows) - 2)
+
+
+def test_other_images_and_missing_masks_are_refused(
+    results: Results, steps: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = steps("other")
+    with pytest.raises(IncompleteInputError, match="covar-gen masks"):
+        error_sources(results.root, masks=str(other.root))
+    results.about["place"] = {"place": str(other.root)}
+    monkeypatch.setattr(stage, "open_results", lambda _root: results)
+    with pytest.raises(MixtureError, match="not those evaluated"):
+        error_sources(results.root)
+
+
+def test_overlaps_count_only_what_the_model_saw() -> None:
+    values = np.zeros((4, 8), np.float32)
+    values[:, 2:4] = 1.0
+    mask = np.zeros((4, 8), bool)
+    mask[:, 3:] = True
+    visible = np.zeros((4, 8), bool)
+    visible[:, 2:6] = True
+    found = overlaps(values, mask, visible)
+    # Seen are columns 2 to 5: the object fills 3 to 5 of them, the map lies on 2 and 3.
+    assert found["iou_object"] == [0.25] * 5
+    assert found["iou_background"] == [0.5] * 5
+    assert found["mass_background"] == 0.5
+    assert found["object_coverage"] == 0.75
+
+
+def test_masks_made_for_a_folder_of_images_are_found_by_content(
+    tiny_clip: Path, photographs: Path, tmp_path: Path
+) -> None:
+    from covar_gen.commands.masks import segment
+
+    twin = tmp_path / "moved" / "pictures"
+    for path in photographs.rglob("*.png"):
+        target = twin / path.parent.name / f"again-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    masks = segment(str(photographs), tmp_path / "masks", options={"working_edge": 48})
+    place = Place(str(twin))
+    found = evaluate(
+        place, [f"local:{tiny_clip}"], tmp_path / "out", classes="labels", settings=Settings()
+    ).results
+    error_sources(found.root, masks=str(masks.root))
+    (errors,) = explained(open_results(found.root))
+    assert len(errors.rows) > 0
+    assert errors.ok.all()
+    with Image.open(next(twin.rglob("*.png"))) as image:
+        assert image.size == (64, 48)
