@@ -59,6 +59,8 @@ TABLE = "error_sources"
 BLOCK = 128
 """Errors per part."""
 BATCH = 8
+NO_MASK, ANOTHER_SIZE = "no_mask", "mask_of_another_size"
+"""Reasons why an error has no overlaps."""
 CHANCE = 8
 """Random maps that each map is compared with: its own patches in another order."""
 
@@ -275,7 +277,7 @@ class _Work:
         height, width = batch.sizes[place]
         mask = self.question.masks.of(row)
         if mask is None or mask.shape != (height, width):
-            reason = "no_mask" if mask is None else "mask_of_another_size"
+            reason = NO_MASK if mask is None else ANOTHER_SIZE
             return {"status": REJECTED, "reason": reason}
         grid = model.preprocessing.grid
         key = self.question.data.rows["key"][row].as_py()

@@ -23,7 +23,8 @@ from covar_gen.evaluation.preprocessing import Grid
 if TYPE_CHECKING:
     import torch
 
-UNREADABLE = "unreadable"
+UNREADABLE, ANOTHER_FILE = "unreadable", "not_the_file_of_its_row"
+"""Reasons why an image is rejected before it is decoded."""
 PASSING = {
     errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.ENOTCONN,
     errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOMEM, errno.EAGAIN,
@@ -96,7 +97,7 @@ class _Reading:
         sha256 = hashlib.sha256(encoded)
         self.batch.content[place] = int.from_bytes(sha256.digest()[:8], "big") >> 1
         if expected is not None and sha256.hexdigest() != expected:
-            return "not_the_file_of_its_row"
+            return ANOTHER_FILE
         image = decode(encoded)
         if isinstance(image, Rejected):
             return image.reason
