@@ -100,7 +100,7 @@ def from_folder(folder: Path, name: str, repo: str, device: str, precision: Prec
             require_pretrained=True,
             **_towers(config["model_cfg"], name),
         )
-        restore_scale(built, sorted(folder.glob("open_clip_model.safetensors")))
+        restore_scale(built, _loaded(folder))
     return _model(built, name, repo, tokenizer)
 
 
@@ -261,6 +261,14 @@ def _weights(cfg: dict[str, Any], name: str) -> str:
             return str(found)
     what = f"{repo} holds neither {first} nor {file}"
     raise ModelError(what, where=name, mend="Without a network, fetch it into the cache first")
+
+
+def _loaded(folder: Path) -> list[Path]:
+    """The file of weights that open_clip takes from a folder, which may hold several."""
+    from open_clip import factory
+
+    found = factory._find_checkpoint_in_dir(folder)  # noqa: SLF001 - a rule of our own could choose another file
+    return [Path(found)] if found else []
 
 
 def _towers(config: dict[str, Any], name: str) -> dict[str, Any]:

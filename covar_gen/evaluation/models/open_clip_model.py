@@ -8,6 +8,7 @@ from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.base import Pooling
 from covar_gen.evaluation.models.tokenizing import Tokenizer
 from covar_gen.evaluation.models.towers import Towers
+from covar_gen.evaluation.models.weights import exponential
 from covar_gen.evaluation.preprocessing import Grid, Interpolation, Preprocessing, Resize
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class OpenClipModel(Towers):
     @property
     def logit_scale(self) -> float:
         """What a cosine is multiplied with."""
-        return float(self._clip.logit_scale.detach().float().exp())
+        return exponential(self._clip.logit_scale)
 
     @property
     def logit_bias(self) -> float:

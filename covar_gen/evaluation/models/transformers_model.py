@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.tokenizing import Tokenizer
 from covar_gen.evaluation.models.towers import Towers
+from covar_gen.evaluation.models.weights import exponential
 from covar_gen.evaluation.preprocessing import Grid, Interpolation, Preprocessing
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class TransformersModel(Towers):
     @property
     def logit_scale(self) -> float:
         """What a cosine is multiplied with."""
-        return float(self._hf.logit_scale.detach().float().exp())
+        return exponential(self._hf.logit_scale)
 
     @property
     def logit_bias(self) -> float:

@@ -103,6 +103,20 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
+def exponential(number: torch.Tensor) -> float:
+    """The exponential of a stored number in float32: the same on every device.
+
+    Devices' own exponentials differ in the last bit, by which one model would be two.
+
+    Args:
+        number: one element, of any shape, type and device.
+
+    Returns:
+        The power, computed in double precision on the CPU and rounded once to float32.
+    """
+    return float(number.detach().cpu().double().exp().float())
+
+
 def restore_scale(module: torch.nn.Module, files: Iterable[Path]) -> None:
     """Give a model of lower precision its scale and bias back as they were stored.
 
@@ -136,5 +150,5 @@ def _stored(file: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
             return {name: weights.get_tensor(name) for name in there}
     import open_clip
 
-    state = open_clip.factory.load_state_dict(str(file))
+    state = open_clip.factory.load_state_dict(str(file), weights_only=True)
     return {name: state[name] for name in names if name in state}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models import load_model, wrap
@@ -47,6 +51,46 @@ def test_scale_and_bias_are_never_rounded(folder: Path, precision: str) -> None:
     assert (lower.logit_scale, lower.logit_bias) == (exact.logit_scale, exact.logit_bias)
     # No number of 8 bits: a rounded one would differ.
     assert exact.logit_scale == pytest.approx(1 / 0.07, rel=1e-6)
+
+
+@pytest.mark.parametrize("file", ["open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"])
+def test_scale_and_bias_are_restored_from_every_kind_of_file(
+    file: str, tiny_siglip: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_siglip, tmp_path / "model"))
+    safe = folder / "open_clip_model.safetensors"
+    state = load_file(safe)
+    state["logit_scale"].fill_(math.log(100))
+    state["logit_bias"].fill_(-16.55)
+    torch.save(state, folder / file)
+    safe.unlink()
+    lower = load_model(f"local:{folder}", precision="bf16")
+    assert lower.logit_scale == pytest.approx(100, abs=1e-4)
+    assert lower.logit_bias == pytest.approx(-16.55, rel=1e-6)
+
+
+def test_scale_comes_from_the_file_that_is_loaded(tiny_siglip: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_siglip, tmp_path / "model"))
+    exact = load_model(f"local:{folder}").logit_scale
+    state = load_file(folder / "open_clip_model.safetensors")
+    torch.save({**state, "logit_scale": torch.tensor(1.0)}, folder / "open_clip_pytorch_model.bin")
+    assert load_model(f"local:{folder}", precision="bf16").logit_scale == exact
+
+
+@pytest.mark.parametrize("library", ["tiny_clip", "tiny_hf_clip"])
+def test_a_scale_is_the_float32_nearest_to_the_true_exponential(
+    library: str, request: pytest.FixtureRequest
+) -> None:
+    model = load_model(f"local:{request.getfixturevalue(library)}")
+    stored = model.module.logit_scale
+    found, wanted = [], []
+    for number in np.linspace(0, 5, 500, dtype=np.float32):
+        with torch.no_grad():
+            stored.fill_(float(number))
+        found.append(model.logit_scale)
+        wanted.append(float(np.float32(np.exp(np.longdouble(number)))))
+    # In single precision one in a hundred is the neighbour, another one on every device.
+    assert found == wanted
 
 
 def test_pixels_of_any_type_are_taken_and_gradients_reach_them(folder: Path) -> None:
