@@ -44,7 +44,7 @@ class Clusters:
     inertia: torch.Tensor
 
 
-def kmeans(points: torch.Tensor, clusters: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
+def kmeans(points: torch.Tensor, clusters: int, *, seed: int = 0, restarts: int = 20) -> Clusters:
     """Cluster each image's points; the result of an image does not depend on the others.
 
     Args:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
+ROWS = 1024
+"""Tokens that go through a perceptron together on a CPU. Its inner layer is four times as wide as
+the tokens: in larger pieces it leaves the caches, and every allocation is new pages. 256 to 1024
+rows took 5 % less time for the whole pass than all rows, fewer cost the matrix products more."""
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -150,7 +155,7 @@ def run_block(
 
     Args:
         block: of the tower.
-        x: (M, D), the sequences one after the other.
+        x: (M, D), the sequences one after the other; left as it is.
         lengths: of the sequences.
         projected: queries, keys and values, (M, H, D / H), where they are known already.
 
@@ -160,7 +165,9 @@ def run_block(
     if projected is None:
         projected = block.attention.project(block.norm_1(x))
     x = x + block.scale_1(block.attention.out(attend(projected, lengths)))
-    return x + block.scale_2(block.perceptron(block.norm_2(x)))
+    for rows in x.split(ROWS) if x.device.type == "cpu" else [x]:
+        rows += block.scale_2(block.perceptron(block.norm_2(rows)))
+    return x
 
 
 def attend(projected: Three, lengths: list[int]) -> torch.Tensor:
