@@ -192,6 +192,7 @@ def masks(
 
 app.command()(evaluating.evaluate)
 app.command()(evaluating.errors)
+app.command()(evaluating.explain)
 app.command()(evaluating.report)
 
 

@@ -139,3 +139,36 @@ def errors(
     )
     typer.echo("\n".join(lines(rows)))
     typer.echo(f"next: covar-gen report {folder}")
+
+
+def explain(
+    model: Annotated[str, typer.Option(help="a model: covar-gen list models")],
+    image: Annotated[Path, typer.Option(help="an image file")],
+    text: Annotated[str, typer.Option(help="what the image is compared with")],
+    out: Annotated[Path, typer.Option(help="FILE.png for a picture, FILE.npy for the raw map")],
+    method: Annotated[str, typer.Option(help="see: covar-gen list methods")] = "cci",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="an option of the method; repeatable"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="of the towers; fp32")] = None,
+) -> None:
+    """Draw which parts of an image speak for a text: red for, blue least.
+
+    Example: covar-gen explain --model toy:honest --image photos/cat/tom.png --text cat --out m.png
+    """
+    from covar_gen.commands.explain import explain as draw
+    from covar_gen.core.changes import changes
+
+    files = draw(
+        model,
+        method,
+        image,
+        text,
+        out,
+        options=changes(option),
+        device=device,
+        precision=precision,
+    )
+    typer.echo(f"open {' and '.join(str(path) for path in files)}")

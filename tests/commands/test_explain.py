@@ -1,0 +1,71 @@
+"""`covar-gen explain`, as it is typed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from covar_gen.evaluation.attribute import attribute
+from covar_gen.toys.world import BACKGROUNDS, render
+
+Covar = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def star(tmp_path: Path) -> Path:
+    """A star of the toy world before a texture, 96 x 96."""
+    image, _ = render("star", BACKGROUNDS[0], 5)
+    path = tmp_path / "star.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_a_map_is_drawn_and_saved(covar: Covar, star: Path, tmp_path: Path) -> None:
+    given = ["explain", "--model", "toy:honest", "--image", star, "--text", "a photo of a star."]
+    said = covar(*given, "--out", "map.png", "--option", "clusters=5").stdout
+    assert "map.png and map-clusters.png" in said
+    for name in ("map.png", "map-clusters.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (96, 96)
+    covar(*given, "--out", "map.npy", "--option", "clusters=5")
+    saved = np.load(tmp_path / "map.npy")
+    assert saved.dtype == np.float32
+    found = attribute("toy:honest", "cci", star, "a photo of a star.", options={"clusters": 5})
+    assert np.array_equal(saved, found.heat)
+    assert found.labels is not None
+    assert set(np.unique(found.labels)) <= set(range(5))
+    assert not found.flat
+
+
+def test_the_honest_model_sees_the_star_where_the_star_is(star: Path) -> None:
+    _, drawn = render("star", BACKGROUNDS[0], 5)
+    heat = attribute("toy:honest", "cci", star, "a photo of a star.").heat
+    positive = np.maximum(heat, 0)
+    share = positive[drawn.mask].sum() / positive.sum()
+    assert share > 2 * drawn.mask.mean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--out", "map.gif"], "ends with .png or .npy"),
+        (["--image", "nowhere.png"], "cannot be read"),
+        (["--method", "magic"], "unknown method 'magic'"),
+        (["--option", "clusters=900"], "clusters"),
+    ],
+    ids=" ".join,
+)
+def test_what_a_user_can_mend_is_one_line(
+    covar: Covar, star: Path, changes: list[str], said: str
+) -> None:
+    given = {"--model": "toy:honest", "--image": str(star), "--text": "star", "--out": "map.png"}
+    given |= {changes[0]: changes[1]}
+    words = [word for pair in given.items() for word in pair]
+    done = covar("explain", *words, code=2)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
