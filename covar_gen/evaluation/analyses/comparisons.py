@@ -41,7 +41,7 @@ PAIRS = columns(
     accuracy_a=(REAL, "top-1 accuracy of the first model, percent"),
     accuracy_b=(REAL, "top-1 accuracy of the second model, percent"),
     **measured("difference", "first minus second, percentage points"),
-    p_value=(REAL, "sign-flip test of the differences of the photographs, two-sided"),
+    p_value=(REAL, "sign-flip test of the photographs' differences, two-sided; null: no images"),
     p_holm=(REAL, "the same after Holm's correction over all pairs of the subset"),
     only_a=(WHOLE, "images that only the first model gets right; null for the average"),
     only_b=(WHOLE, "images that only the second model gets right; null for the average"),
@@ -143,7 +143,9 @@ def pairs(
     for place, name in enumerate(names(images)):
         plain = place < width
         scored = right[:, :, place] if plain else parts_of[:, :, place]
-        p_values = sign_flip(np.nan_to_num(scored), shared.pairs, flips=flips, seed=seed)
+        p_values = np.full(len(shared.pairs), np.nan)
+        if not np.isnan(accuracy[:, place]).any():
+            p_values = sign_flip(scored, shared.pairs, flips=flips, seed=seed)
         some = total[place] if plain else total[images.eight].sum()
         parts.append(
             {
@@ -158,7 +160,7 @@ def pairs(
                 "difference_high": found.high[:, place],
                 "p_value": p_values,
                 "p_holm": holm(p_values),
-                **_unclustered(shared, images.subset == place if plain else None),
+                **_unclustered(shared, shared.ok & (images.subset == place) if plain else None),
             }
         )
     return stack(PAIRS, parts)
@@ -174,7 +176,8 @@ def _unclustered(shared: _Shared, inside: NDArray[np.bool_] | None) -> dict[str,
     alone = both.diagonal()
     only_a = alone[first] - both[first, second]
     only_b = alone[second] - both[first, second]
-    p_values = mcnemar(only_a, only_b)
+    # Without images there is nothing to test, which is not the same as no difference.
+    p_values = mcnemar(only_a, only_b) if inside.any() else np.full(len(first), np.nan)
     return {
         "only_a": only_a,
         "only_b": only_b,

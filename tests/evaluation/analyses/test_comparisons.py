@@ -113,6 +113,19 @@ def test_only_images_that_both_models_read_are_compared(evaluation: Writer) -> N
     assert consistency(results).to_pylist()[0]["n_images"] == 4
 
 
+def test_what_cannot_be_tested_has_no_p_value_and_is_no_test(evaluation: Writer) -> None:
+    # The models share no image of hflip.
+    a, b = [0, 0, None, None] + [0] * 6, [None, None, 0, 0] + [1] * 6
+    results = evaluation(images({"hflip": 4, "crop": 6}), {"a": a, "b": b})
+    found = {row["subset"]: row for row in pairs(results).to_pylist()}
+    assert found["crop"]["p_value"] == found["crop"]["mcnemar"] == 2 / 64
+    for subset in ("hflip", "average"):
+        row = found[subset]
+        for name in ("difference", "p_value", "p_holm", "mcnemar", "mcnemar_holm"):
+            assert row[name] is None, (subset, name)
+    assert found["hflip"]["n_images"] == 0
+
+
 def test_error_consistency_by_hand(evaluation: Writer) -> None:
     a = [0, 0, 0, 0, 0, 1, 1, 1]
     b = [0, 0, 0, 1, 1, 0, 1, 1]
