@@ -23,7 +23,6 @@ from covar_gen.evaluation.analyses.evidence import (
     measured_evidence,
     published_evidence,
 )
-from covar_gen.evaluation.analyses.marks import images_of
 from covar_gen.evaluation.metrics.intervals import REPLICATES, SEED, interval
 from covar_gen.evaluation.results import Results
 
@@ -99,8 +98,7 @@ def claims(results: Results, *, replicates: int = REPLICATES, seed: int = SEED) 
 
     evidence = measured_evidence(results, replicates, seed)
     known = published_evidence(evidence.models)
-    certain = images_of(results).source_count > 1
-    rows = [row for claim in LIST for row in _rows(claim, evidence, known, certain=certain)]
+    rows = [row for claim in LIST for row in _rows(claim, evidence, known)]
     return stack(CLAIMS, [{name: [value] for name, value in row.items()} for row in rows])
 
 
@@ -121,17 +119,13 @@ def together(verdicts: list[str], missing: str | None) -> str:
     return HOLDS
 
 
-def _rows(
-    claim: Claim, evidence: Evidence, known: Evidence, *, certain: bool
-) -> Iterator[dict[str, Any]]:
+def _rows(claim: Claim, evidence: Evidence, known: Evidence) -> Iterator[dict[str, Any]]:
     found, missing = _tested(claim, evidence)
     printed = {one.what: float(one.values[0]) for one in _tested(claim, known)[0]}
     about = {"claim": claim.name, "place": claim.place, "text": claim.text}
     rows = []
     for one in found:
-        low, high = (
-            (float(end) for end in interval(one.values[1:])) if certain else (np.nan, np.nan)
-        )
+        low, high = (float(end) for end in interval(one.values[1:]))
         rows.append(
             {
                 **about,

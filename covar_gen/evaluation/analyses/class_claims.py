@@ -90,7 +90,7 @@ def _scale_everywhere(e: Evidence) -> Iterator[Comparison]:
 
 def _zebra(e: Evidence) -> Iterator[Comparison]:
     place = e.class_place(ZEBRA)
-    rest = [e.drops([B16], s)[:, 0, place] for s in e.scored(but=("scale",))]
+    rest = [e.drops([B16], s)[:, 0, place] for s in e.others("scale")]
     more = e.drops([B16], "scale")[:, 0, place] - np.stack(rest, axis=1).mean(axis=1)
     what = "zebra: fall under scale minus mean fall on the other subsets, points"
     yield Comparison(what, more, ">", 10)
@@ -118,6 +118,8 @@ def _railway(e: Evidence) -> Iterator[Comparison]:
     drawn = resample(sums, replicates=replicates, seed=seed)
     whole = np.concatenate([sums.sum(axis=0)[None], drawn])
     shares = 100 * ratio(whole[:, [1, 3]], whole[:, [0, 2]])
+    if ((sums[:, [0, 2]] > 0).sum(axis=0) < 2).any():  # noqa: PLR2004 - two is the least that can differ
+        shares[1:] = np.nan
     what = "trains among the wrong answers, railway tracks minus other backgrounds, points"
     yield Comparison(what, shares[:, 0] - shares[:, 1])
 

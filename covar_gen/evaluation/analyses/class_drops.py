@@ -69,8 +69,9 @@ class ByClass(NamedTuple):
         images: int64 (M, L, T), images evaluated.
         sources: int64 (M, L, T), photographs they come from.
         together: int64 (M, L), photographs of all the eight subsets.
-        accuracy: float64 (1 + R, M, L, T), percent; the data itself first; NaN without images.
-            Models are drawn together, classes independently.
+        accuracy: float64 (1 + R, M, L, T), percent; the data itself first; NaN without images,
+            and in the replicates where fewer than two photographs leave nothing to draw. Models
+            are drawn together, classes independently.
     """
 
     labels: NDArray[np.int64]
@@ -150,10 +151,12 @@ def by_class(
         accuracy[:, :, place] = 100 * ratio(whole[:, :, 1], whole[:, :, 0])
     there = sums[:, :, 0] > 0
     any_of_eight = there[:, :, images.eight].any(axis=2)
+    sources = np.add.reduceat(there, starts, dtype=np.int64).transpose(1, 0, 2)
+    accuracy[1:, sources < 2] = np.nan  # noqa: PLR2004 - two is the least that can differ
     return ByClass(
         labels,
         np.add.reduceat(sums[:, :, 0], starts).astype(np.int64).transpose(1, 0, 2),
-        np.add.reduceat(there, starts, dtype=np.int64).transpose(1, 0, 2),
+        sources,
         np.add.reduceat(any_of_eight, starts, dtype=np.int64).T,
         accuracy,
     )
@@ -169,7 +172,6 @@ def over_subsets(accuracy: Real) -> tuple[Real, Real]:
 
 def _parts(images: Images, base: int, found: ByClass) -> list[dict[str, Any]]:
     every, original = found.accuracy[:, 0], found.accuracy[:, 0, :, base]
-    few = found.sources[0] < 2  # noqa: PLR2004 - two is the least that can differ
     parts = []
     for place, name in enumerate(images.subsets):
         if place != base:
@@ -177,8 +179,7 @@ def _parts(images: Images, base: int, found: ByClass) -> list[dict[str, Any]]:
                 "n_images": found.images[0, :, place],
                 "n_sources": found.sources[0, :, place],
             }
-            lonely = few[:, place] | few[:, base]
-            shown = _drop(original, every[..., place], lonely)
+            shown = _drop(original, every[..., place])
             parts.append({"subset": name, **counts, **shown, "worst_subset": None})
     if images.eight:
         scored = every[..., images.eight]
@@ -186,22 +187,23 @@ def _parts(images: Images, base: int, found: ByClass) -> list[dict[str, Any]]:
             "n_images": found.images[0][:, images.eight].sum(axis=1),
             "n_sources": found.together[0],
         }
-        lonely = few[:, images.eight].any(axis=1) | few[:, base]
         mean, least = over_subsets(scored)
+        few = (found.sources[0][:, images.eight] < 2).any(axis=1)  # noqa: PLR2004 - as above
+        mean[1:, few] = least[1:, few] = np.nan
         order = [images.subsets[place] for place in images.eight]
         lowest = np.where(np.isnan(scored[0]), np.inf, scored[0]).argmin(axis=1)
         worst = [None if np.isnan(least[0, i]) else order[k] for i, k in enumerate(lowest)]
         for name, values, subset in ((MEAN, mean, None), (MAXIMUM, least, worst)):
-            shown = _drop(original, values, lonely)
+            shown = _drop(original, values)
             parts.append({"subset": name, **counts, **shown, "worst_subset": subset})
     return parts
 
 
-def _drop(original: Real, mine: Real, lonely: NDArray[np.bool_]) -> dict[str, Any]:
+def _drop(original: Real, mine: Real) -> dict[str, Any]:
     """Columns of a drop; both are (1 + R, L), the data itself first."""
     drop = original - mine
     rows: dict[str, Any] = {"accuracy_original": original[0], "accuracy": mine[0]}
     for name, values in (("drop", drop), ("relative", 100 * ratio(drop, original))):
-        low, high = (np.where(lonely, np.nan, end) for end in interval(values[1:]))
+        low, high = interval(values[1:])
         rows |= {name: values[0], f"{name}_low": low, f"{name}_high": high}
     return rows

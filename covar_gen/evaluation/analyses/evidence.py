@@ -1,8 +1,10 @@
 """What claims are tested on: accuracies of models on subsets, of the data and of replicates.
 
 Every number is a vector (1 + R,): the measured value first, then that of each bootstrap
-replicate. All models are drawn together, so that their differences have intervals too. The
-paper's own table 3 can stand in the place of the measurements, with R = 0.
+replicate. All models are drawn together, so that their differences have intervals too. Where a
+subset, or a class in it, has fewer than two photographs, the replicates are NaN: nothing can be
+said about how photographs differ. The paper's own table 3 can stand in the place of the
+measurements, with R = 0.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from covar_gen.evaluation.analyses.accuracy import names, with_average
-from covar_gen.evaluation.analyses.class_drops import by_class, over_subsets
+from covar_gen.evaluation.analyses.accuracy import names, too_few, with_average
+from covar_gen.evaluation.analyses.class_drops import by_class
 from covar_gen.evaluation.analyses.marks import AVERAGE, EIGHT, ORIGINAL, images_of, marks_of
 from covar_gen.evaluation.analyses.published import published_accuracy
 from covar_gen.evaluation.metrics.intervals import ratio, resample
@@ -80,6 +82,8 @@ class Evidence:
             raise MissingEvidence(model)
         if subset not in self.subsets:
             raise MissingEvidence(f"subset {subset}")
+        if subset == AVERAGE:
+            self.check_whole()
         found: Values = self.accuracy[:, self.models.index(model), self.subsets.index(subset)]
         return found
 
@@ -103,16 +107,24 @@ class Evidence:
             raise MissingEvidence("models")
         return np.stack([self.of(model, subset) for model in chosen], axis=1)
 
-    def scored(self, *, but: Sequence[str] = ()) -> list[str]:
-        """Names of the eight subsets that are there, without some.
+    def check_whole(self) -> None:
+        """Check that a mean, minimum or maximum over the eight subsets is over all of them.
 
         Raises:
-            MissingEvidence: none is left.
+            MissingEvidence: one of them was not measured.
         """
-        found = [subset for subset in EIGHT if subset in self.subsets and subset not in but]
-        if not found:
-            raise MissingEvidence("other subsets")
-        return found
+        lacking = [subset for subset in EIGHT if subset not in self.subsets]
+        if lacking:
+            raise MissingEvidence(f"subset{'s' * (len(lacking) > 1)} {', '.join(lacking)}")
+
+    def others(self, *but: str) -> list[str]:
+        """Names of the eight subsets without some.
+
+        Raises:
+            MissingEvidence: one of the eight was not measured.
+        """
+        self.check_whole()
+        return [subset for subset in EIGHT if subset not in but]
 
     def pairs(self, *, larger: float) -> list[tuple[str, str]]:
         """Models of one pretraining and resolution: (larger, smaller), by vision parameters.
@@ -140,7 +152,7 @@ class Evidence:
 
         Args:
             models: names of models.
-            subset: one of the data's, or `mean` or `maximum` over those of the eight.
+            subset: one of the data's, or `mean` or `maximum` over the eight.
 
         Raises:
             MissingEvidence: it was not measured.
@@ -184,9 +196,9 @@ class Evidence:
         found = kept[models]
         original: Values = found[..., images.subsets.index(ORIGINAL)]
         if subset in {"mean", "maximum"}:
-            self.scored()
-            mean, least = over_subsets(found[..., images.eight])
-            return original, mean if subset == "mean" else least
+            self.check_whole()
+            scored = found[..., images.eight]
+            return original, scored.mean(axis=-1) if subset == "mean" else scored.min(axis=-1)
         return original, found[..., images.subsets.index(subset)]
 
     @cached_property
@@ -210,6 +222,7 @@ def measured_evidence(results: Results, replicates: int, seed: int) -> Evidence:
         [flat.sum(axis=0)[None], resample(flat, replicates=replicates, seed=seed)]
     ).reshape(1 + replicates, *whole.shape[1:])
     accuracy = with_average(100 * ratio(sums[:, 1:], sums[:, :1]), images)
+    accuracy[1:, :, too_few(counts[0], images)] = np.nan
     return Evidence(models, names(images), accuracy, results, (replicates, seed))
 
 

@@ -143,6 +143,14 @@ def test_a_class_is_drawn_from_its_own_photographs(evaluation: Writer) -> None:
     assert ends == {("cat", 50, 0, 100), ("dog", 0, 0, 0)}
 
 
+def test_a_mean_over_a_subset_of_one_photograph_has_no_interval(evaluation: Writer) -> None:
+    cells = [("original", 8, 8), ("bg_varied", 8, 3), ("vflip", 1, 0)]
+    found = class_drops(benchmark(evaluation, [(0, *cell) for cell in cells])).to_pylist()
+    without = {row["subset"] for row in found if row["drop_low"] is None}
+    assert without == {"vflip", "mean", "maximum"}
+    assert {row["relative_high"] is None for row in found if row["subset"] in without} == {True}
+
+
 def test_a_class_of_one_photograph_has_no_interval(evaluation: Writer) -> None:
     images = [{"label": 0, "subset": s, "source": "a"} for s in ("original", "bg_varied")]
     images += [{"label": 1, "subset": s, "source": "b"} for s in ("original", "bg_varied")]

@@ -93,6 +93,44 @@ def test_drops_of_the_text_are_compared(evaluation: Writer) -> None:
     assert {key[0] for key in found} == {"accuracy", "mean class drop", "relative class drop"}
 
 
+ANEMONE, ZEBRA = "n01914609", "n02391049"
+
+
+def paper_drops(
+    evaluation: Writer, subsets: tuple[str, ...], photographs: tuple[int, int] = (4, 4)
+) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """Drops of sea anemones and zebras compared, by subset and class: half of four images fall."""
+    images: list[dict[str, Any]] = []
+    answers = []
+    for label, many in enumerate(photographs):
+        for subset in ("original", *subsets):
+            for n in range(4):
+                source = f"{label}/{n % many}"
+                images.append({"label": label, "subset": subset, "source": source})
+                answers.append(label if subset == "original" or n < 2 else 3)
+    wnids = [ANEMONE, ZEBRA, None, None]
+    results = evaluation(images, {OPENAI: answers}, wnids=wnids, block=50)
+    rows = compare_paper(results, replicates=50).to_pylist()
+    return {(r["subset"], r["wnid"]): r for r in rows if r["statistic"] != "accuracy"}
+
+
+def test_a_mean_drop_over_fewer_subsets_is_not_compared(evaluation: Writer) -> None:
+    assert paper_drops(evaluation, EIGHT)["mean", ANEMONE]["measured"] == 50
+    found = paper_drops(evaluation, EIGHT[:1] + EIGHT[2:])
+    assert set(found) == {("bg_varied", None), ("scale", ZEBRA)}
+
+
+def test_a_class_of_one_photograph_has_no_interval_to_lie_in(evaluation: Writer) -> None:
+    found = paper_drops(evaluation, EIGHT, photographs=(1, 4))
+    # Each of the numbers is 50; a zero-width interval would say that the paper's is another.
+    for key in (("mean", ANEMONE), ("bg_varied", None)):
+        row = found[key]
+        shown = (row["measured"], row["measured_low"], row["measured_high"], row["inside"])
+        assert shown == (50, None, None, None)
+    assert found["scale", ZEBRA]["measured_low"] < 50
+    assert found["scale", ZEBRA]["inside"] is not None
+
+
 def test_without_models_of_the_paper_there_is_nothing_to_compare(little_benchmark: Results) -> None:
     assert compare_paper(little_benchmark).num_rows == 0
     assert compare_backgrounds(little_benchmark).num_rows == 0
