@@ -220,7 +220,9 @@ def test_an_unknown_name_is_answered_with_the_nearest(wrong: str, offered: str) 
 
 
 def test_a_name_like_nothing_is_answered_with_where_names_are_listed() -> None:
-    assert refusal("?").mend.startswith("`covar-gen list models` shows")
+    found = refusal("?").mend
+    assert found == "Groups: paper, supplement, toy; `covar-gen list models` shows the zoo"
+    assert refusal("?/?").mend.startswith("`covar-gen list models` shows")
 
 
 def test_an_unknown_toy_is_answered_with_those_there_are(
