@@ -8,7 +8,6 @@ from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.base import Pooling
 from covar_gen.evaluation.models.tokenizing import Tokenizer
 from covar_gen.evaluation.models.towers import Towers
-from covar_gen.evaluation.models.weights import exponential
 from covar_gen.evaluation.preprocessing import Grid, Interpolation, Preprocessing, Resize
 
 if TYPE_CHECKING:
@@ -61,17 +60,6 @@ class OpenClipModel(Towers):
         self._clip = cast("Any", module)
         self.pooling, self.patches = tower_shape(self._clip.visual)
         self.dim = self._width()
-
-    @property
-    def logit_scale(self) -> float:
-        """What a cosine is multiplied with."""
-        return exponential(self._clip.logit_scale)
-
-    @property
-    def logit_bias(self) -> float:
-        """What is added after that; 0 where the model has none."""
-        bias = getattr(self._clip, "logit_bias", None)
-        return 0.0 if bias is None else float(bias.detach())
 
     def _image_tower(self) -> torch.nn.Module:
         tower: torch.nn.Module = self._module.visual  # type: ignore[assignment]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.base import Model, Precision
 from covar_gen.evaluation.models.tokenizing import Tokenizer, tokenizer_identity
-from covar_gen.evaluation.models.weights import architecture_hash, sides, weights_hash
+from covar_gen.evaluation.models.weights import (
+    architecture_hash,
+    exponential,
+    sides,
+    weights_hash,
+)
 from covar_gen.evaluation.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -73,6 +78,17 @@ class Towers(Model):
             mend = "Load it as float32, bfloat16 or float16"
             raise ModelError(what, where=name, mend=mend)
         self.precision = _PRECISIONS[str(self._dtype)]
+
+    @property
+    def logit_scale(self) -> float:
+        """What a cosine is multiplied with."""
+        return exponential(cast("Any", self._module).logit_scale)
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added after that; 0 where the model has none."""
+        bias = getattr(self._module, "logit_bias", None)
+        return 0.0 if bias is None else float(bias.detach())
 
     @property
     def module(self) -> torch.nn.Module:

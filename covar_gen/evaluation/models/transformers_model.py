@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from covar_gen.core.errors import ModelError
 from covar_gen.evaluation.models.tokenizing import Tokenizer
 from covar_gen.evaluation.models.towers import Towers
-from covar_gen.evaluation.models.weights import exponential
 from covar_gen.evaluation.preprocessing import Grid, Interpolation, Preprocessing
 
 if TYPE_CHECKING:
@@ -67,17 +66,6 @@ class TransformersModel(Towers):
         if not self._clip and not getattr(vision, "vision_use_head", True):
             what = "its image tower has no pooling head"
             raise ModelError(what, where=name, mend="Choose a checkpoint that can be compared")
-
-    @property
-    def logit_scale(self) -> float:
-        """What a cosine is multiplied with."""
-        return exponential(self._hf.logit_scale)
-
-    @property
-    def logit_bias(self) -> float:
-        """What is added after that; 0 for CLIP."""
-        bias = getattr(self._hf, "logit_bias", None)
-        return 0.0 if bias is None else float(bias.detach())
 
     def _image_tower(self) -> torch.nn.Module:
         tower: torch.nn.Module = self._hf.vision_model
