@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covar_gen.core.arrays import Image, Mask, Rejected
-from covar_gen.core.errors import RecipeError
+from covar_gen.core.errors import PluginError
 from covar_gen.core.plugins import make
 from covar_gen.inpainters.base import Filled, FillRequest, Inpainter
 
@@ -212,5 +212,5 @@ def test_another_seed_gives_another_fill_and_black_input_is_never_read() -> None
 
 
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(RecipeError, match="'telea' or 'navier_stokes'"):
+    with pytest.raises(PluginError, match="'telea' or 'navier_stokes'"):
         telea(method="fast")

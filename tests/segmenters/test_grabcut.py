@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from covar_gen.core.arrays import Image, Mask, Rejected
-from covar_gen.core.errors import RecipeError
+from covar_gen.core.errors import PluginError
 from covar_gen.core.photographs import read_photograph
 from covar_gen.core.plugins import make
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
@@ -191,7 +191,7 @@ def test_an_object_that_fills_the_photograph_is_rejected_with_its_area() -> None
 
 
 def test_areas_in_the_wrong_order_are_refused() -> None:
-    with pytest.raises(RecipeError, match="min_area must be smaller than max_area"):
+    with pytest.raises(PluginError, match="min_area must be smaller than max_area"):
         grabcut(min_area=0.5, max_area=0.5)
 
 

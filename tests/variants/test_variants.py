@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from covar_gen.core.arrays import Image, Mask
-from covar_gen.core.errors import RecipeError
+from covar_gen.core.errors import PluginError
 from covar_gen.core.plugins import make, names
 from covar_gen.core.seeds import generator, seed_of
 from covar_gen.variants.base import Variant, Varied
@@ -236,7 +236,7 @@ def test_a_crop_of_the_smallest_images_is_still_in_its_range(edges: tuple[int, i
     ],
 )
 def test_options_that_make_no_sense_are_refused(name: str, options: dict[str, float]) -> None:
-    with pytest.raises(RecipeError):
+    with pytest.raises(PluginError):
         variant(name, **options)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from covar_gen.core.arrays import Image, Mask, Matrix, Rejected
-from covar_gen.core.errors import RecipeError
+from covar_gen.core.errors import PluginError
 from covar_gen.core.imaging import object_box, warp, warp_mask
 from covar_gen.core.plugins import make
 from covar_gen.viewers.base import View, Viewer, ViewRequest
@@ -209,7 +209,7 @@ def test_an_object_that_is_the_whole_photograph_is_still_filled_around() -> None
 
 
 def test_a_camera_that_the_plane_would_cut_through_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"greater than or equal to 0\.8"):
+    with pytest.raises(PluginError, match=r"greater than or equal to 0\.8"):
         homography(focal=0.5)
 
 
