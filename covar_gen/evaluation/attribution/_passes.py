@@ -165,8 +165,10 @@ def run_block(
     if projected is None:
         projected = block.attention.project(block.norm_1(x))
     x = x + block.scale_1(block.attention.out(attend(projected, lengths)))
-    for rows in x.split(ROWS) if x.device.type == "cpu" else [x]:
-        rows += block.scale_2(block.perceptron(block.norm_2(rows)))
+    together = ROWS if x.device.type == "cpu" else len(x)
+    for start in range(0, len(x), together):
+        rows = x[start : start + together]
+        rows.add_(block.scale_2(block.perceptron(block.norm_2(rows))))
     return x
 
 

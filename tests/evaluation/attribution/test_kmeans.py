@@ -1,4 +1,4 @@
-"""K-means of many images at once: as good as scikit-learn's, the same whatever else is clustered."""
+"""K-means of many images at once: as good as scikit-learn's, the same whatever is beside it."""
 
 from __future__ import annotations
 
