@@ -16,7 +16,7 @@ from covar_gen.evaluation.attribution._passes import plain_pass
 from covar_gen.evaluation.attribution._towers import tower_of
 from covar_gen.evaluation.models import Model, wrap
 
-BATCH, CLUSTERS, ROUNDS, THREADS = 8, 7, 5, 2
+BATCH, CLUSTERS, ROUNDS, THREADS = 8, 7, 3, 1
 ALL = {"ViT-B-16-quickgelu": 6.4, "ViT-B-16-SigLIP": 6.8}
 """Most forward passes that `all` may cost, everything included. Without a class token, nothing of
 the last block can be left out: 6.8 is what the multiplications alone come to."""

@@ -227,6 +227,38 @@ def test_tokens_of_unit_length_are_clustered_by_direction(
     assert not torch.equal(raw.labels, scaled.labels)
 
 
+def test_the_seed_and_the_restarts_are_those_of_kmeans(
+    tiny_clip: Path, pixels: torch.Tensor, make_texts: Make
+) -> None:
+    model = load_model(f"local:{tiny_clip}")
+    texts = make_texts(model)
+    found = [
+        explain(model, pixels, texts, clusters=8, seed=seed, restarts=restarts).labels
+        for seed, restarts in ((0, 1), (0, 1), (1, 1), (0, 50))
+    ]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[3])
+
+
+@pytest.mark.parametrize("layers", ["all", "last"])
+def test_an_empty_cluster_has_no_drop_at_all(
+    model: Model,
+    pixels: torch.Tensor,
+    make_texts: Make,
+    layers: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from covar_gen.evaluation.attribution import _kmeans
+
+    labels = (torch.arange(16) % 3).expand(5, -1)
+    found = _kmeans.Clusters(labels, torch.zeros(5, 7), torch.zeros(5))
+    monkeypatch.setattr(_kmeans, "kmeans", lambda *_, **__: found)
+    drops = explain(model, pixels, make_texts(model), layers=layers).drops
+    assert not drops[..., 3:].any()
+    assert drops[..., :3].all()
+
+
 def test_the_model_is_left_as_it_was_even_after_a_failure(
     model: Model, pixels: torch.Tensor, make_texts: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

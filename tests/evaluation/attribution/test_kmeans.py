@@ -128,6 +128,16 @@ def test_a_cluster_that_runs_empty_gets_the_farthest_point(monkeypatch: pytest.M
     assert found.labels[0, 4] not in found.labels[0, :4]
 
 
+def test_clusters_that_run_empty_together_get_points_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cloud = torch.tensor([[[0.0], [1.0], [-90.0], [2.0], [100.0]]])
+    own = torch.zeros(1, 5, 1, dtype=torch.int64)
+    monkeypatch.setattr(_kmeans, "_first_labels", lambda *_: own.clone())
+    monkeypatch.setattr(_kmeans, "ITERATIONS", 1)
+    assert kmeans(cloud, 3, restarts=1).labels.tolist() == [[0, 0, 1, 0, 2]]
+
+
 @pytest.mark.parametrize("clusters", [0, -1, 6])
 def test_more_clusters_than_points_are_refused(clusters: int) -> None:
     with pytest.raises(ValueError, match=f"expected 1 to 5 clusters of 5 points, got {clusters}"):
