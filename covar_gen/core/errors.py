@@ -14,6 +14,7 @@
     ├── StorageError               the disk is full, read-only, or not POSIX
     ├── ToolError                  a tool fails on everything it is given
     ├── ModelError                 a model that is not there, or not what its name says
+    ├── WeightsError               a tool's weights are not there, or not what the tool needs
     ├── LabelsError                labels, classes and templates do not fit together
     ├── EvaluationFolderError      not an evaluation folder, or one that lacks what is asked for
     ├── DeviceMemoryError          the device's memory does not suffice
@@ -103,6 +104,10 @@ class ToolError(CovarError):
 
 class ModelError(CovarError):
     """A model that is not there, cannot be loaded, or is not what its name says."""
+
+
+class WeightsError(CovarError):
+    """Weights of a tool that cannot be had, are of another kind, or are not those pinned."""
 
 
 class LabelsError(CovarError):
