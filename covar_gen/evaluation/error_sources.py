@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from covar_gen.core.arrays import Json, Mask
+from covar_gen.core.arrays import Json
 from covar_gen.core.environment import record
 from covar_gen.core.errors import MixtureError
 from covar_gen.core.files import Staging, sweep, sync
@@ -44,13 +44,13 @@ from covar_gen.evaluation.data import Data, open_data
 from covar_gen.evaluation.explained import PREFIX, wrong_rows
 from covar_gen.evaluation.labels import ClassList
 from covar_gen.evaluation.masks import Masks, masks_of
-from covar_gen.evaluation.metrics.regions import Driver, iou, mass_share, region, verdict
 from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.models.base import Model
+from covar_gen.evaluation.overlaps import chances, overlaps
 from covar_gen.evaluation.preparing import claim, stored_classes
 from covar_gen.evaluation.reading import Batch, batches
 from covar_gen.evaluation.results import MADE_WITH, Results, open_results, part_name
-from covar_gen.evaluation.rows import ERRORS, THRESHOLDS
+from covar_gen.evaluation.rows import ERRORS, MARGINS, THRESHOLDS
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,9 @@ class Question:
             "images": self.results.about["images"],
             "classes": self.results.about["classes"],
             "thresholds": list(THRESHOLDS),
+            "margins": list(MARGINS),
             "chance": CHANCE,
+            "columns": list(ERRORS.names),
         }
 
 
@@ -273,59 +275,31 @@ class _Work:
         batch: Batch,
         place: int,
     ) -> dict[str, Any]:
-        """Overlaps of one map with its object and its background."""
+        """One map, and its overlaps with its object and its background."""
         height, width = batch.sizes[place]
+        drawn = {
+            "flat": flat,
+            "map": values.ravel(),
+            "map_height": values.shape[0],
+            "map_width": values.shape[1],
+        }
         mask = self.question.masks.of(row)
         if mask is None or mask.shape != (height, width):
             reason = NO_MASK if mask is None else ANOTHER_SIZE
-            return {"status": REJECTED, "reason": reason}
+            return {"status": REJECTED, "reason": reason, **drawn}
         grid = model.preprocessing.grid
+        maps = np.concatenate([values[None], self._shuffled(row, values)])
+        whole = pixel_map(maps, grid, height, width)
+        visible = seen(grid, height, width, values.shape)
+        found = overlaps(whole[0], mask, visible)
+        return {"status": OK, **drawn, **found, **chances(whole[1:], mask, visible)}
+
+    def _shuffled(self, row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Random maps: the same values on other patches, so regions of as many patches."""
         key = self.question.data.rows["key"][row].as_py()
         rng = generator(seed_of(0, TABLE, key))
-        shuffled = rng.permuted(np.tile(values.ravel(), (CHANCE, 1)), axis=1)
-        whole = pixel_map(
-            np.concatenate([values.ravel()[None], shuffled]).reshape(CHANCE + 1, *values.shape),
-            grid,
-            height,
-            width,
-        )
-        return {
-            "status": OK,
-            "flat": flat,
-            **overlaps(whole[0], mask, seen(grid, height, width, values.shape)),
-            "chance": _chance(whole[1:], mask, seen(grid, height, width, values.shape)),
-        }
-
-
-def overlaps(values: NDArray[np.float32], mask: Mask, visible: Mask) -> dict[str, Any]:
-    """How a map lies on the object and on the background.
-
-    Args:
-        values: float32 (H, W), on the original image.
-        mask: bool (H, W), True on the object.
-        visible: bool (H, W), True where the model saw the image: nothing else counts.
-
-    Returns:
-        Columns iou_object and iou_background, one value per threshold; mass_background and
-        object_coverage, shares of what the model saw.
-    """
-    on, off = mask & visible, ~mask & visible
-    regions = np.stack([region(values, threshold) for threshold in THRESHOLDS]) & visible
-    return {
-        "iou_object": iou(regions, on[None]).tolist(),
-        "iou_background": iou(regions, off[None]).tolist(),
-        "mass_background": float(mass_share(values * visible, off)),
-        "object_coverage": float(on.sum() / max(int(visible.sum()), 1)),
-    }
-
-
-def _chance(maps: NDArray[np.float32], mask: Mask, visible: Mask) -> float:
-    """Share of random maps with the same values that would be called background-driven."""
-    found = region(maps) & visible
-    on = iou(found, np.broadcast_to(mask & visible, found.shape))
-    off = iou(found, np.broadcast_to(~mask & visible, found.shape))
-    called = [verdict(a, b) is Driver.BACKGROUND for a, b in zip(on, off, strict=True)]
-    return float(np.mean(called))
+        found = rng.permuted(np.tile(values.ravel(), (CHANCE, 1)), axis=1)
+        return found.reshape(CHANCE, *values.shape)
 
 
 def arguments() -> argparse.ArgumentParser:

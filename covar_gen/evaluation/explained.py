@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from covar_gen.core.arrays import Json
+from covar_gen.core.errors import PluginError
+from covar_gen.core.plugins import find
 from covar_gen.core.rows import OK
+from covar_gen.evaluation.attribution.base import KIND, Method
 from covar_gen.evaluation.results import MADE_WITH, Results, part_range, read_json
-from covar_gen.evaluation.rows import THRESHOLDS
+from covar_gen.evaluation.rows import ERRORS, MARGINS, THRESHOLDS
 
 PREFIX = "errors-"
 JUDGED = "judged.parquet"
@@ -35,6 +41,12 @@ class Explained:
         on_background: float64 (E, P), with the background.
         mass: float64 (E,), share of the positive mass on the background; NaN where there is none.
         chance: float64 (E,), share of random maps that would be called background-driven.
+        coverage: float64 (E,), share of what the model saw that is object; NaN where not ok.
+        chance_each: float64 (E, P, M), `chance` at each of THRESHOLDS and each of MARGINS.
+        chance_excess: float64 (E,), share of random maps that `excess` would hold of.
+        options: the method's, all of them.
+        default: whether they are the ones that it has where none is given.
+        folder: where the rows are kept.
     """
 
     model: str
@@ -49,6 +61,23 @@ class Explained:
     on_background: NDArray[np.float64]
     mass: NDArray[np.float64]
     chance: NDArray[np.float64]
+    coverage: NDArray[np.float64]
+    chance_each: NDArray[np.float64]
+    chance_excess: NDArray[np.float64]
+    options: dict[str, Json]
+    default: bool
+    folder: Path
+
+    @property
+    def excess(self) -> NDArray[np.bool_]:
+        """Errors whose map has more of its mass on the background than the background fills.
+
+        Needs no threshold, and is as likely of a random map whatever the object's size.
+
+        Returns:
+            bool (E,), False where the map has no mass or there is no mask.
+        """
+        return np.asarray(self.mass > 1 - self.coverage)
 
 
 def wrong_rows(results: Results, model: str) -> NDArray[np.int64]:
@@ -58,45 +87,114 @@ def wrong_rows(results: Results, model: str) -> NDArray[np.int64]:
 
 
 def explained(results: Results) -> list[Explained]:
-    """Every complete explanation of a complete model's errors, in order of model and folder."""
+    """Every complete explanation of a complete model's errors.
+
+    Returns:
+        In order of the models; of a model, those with default options first, then by the options,
+        numbers as numbers.
+    """
     found = []
     for model in results.models():
         rows = wrong_rows(results, model)
+        of_model = []
         for folder in sorted(results.folder(model).glob(f"{PREFIX}*/")):
             parts = sorted(folder.glob("*.parquet"))
             if sum(stop - start for start, stop in map(part_range, parts)) == len(rows):
-                found.append(_explained(model, folder, parts, rows))
+                of_model.append(_explained(model, folder, parts, rows))
+        found += sorted(of_model, key=_order)
     return found
 
 
-def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int64]) -> Explained:
-    from covar_gen.evaluation.rows import ERRORS
+def stored_maps(found: Explained, places: Sequence[int]) -> list[NDArray[np.float32] | None]:
+    """Maps of some of the errors, as they were stored.
 
-    pieces = [pq.read_table(path, partitioning=None) for path in parts]
-    table = pa.concat_tables([ERRORS.empty_table(), *pieces])
+    Args:
+        found: explained errors, E of them.
+        places: indices in [0, E).
+
+    Returns:
+        float32 (h, w) each, on the patch grid, not scaled: `pixel_map` lays it over the image;
+        None where the image could not be explained.
+    """
+    wanted = ["map", "map_height", "map_width"]
+    pieces = [
+        pq.read_table(path, columns=wanted, partitioning=None)
+        for path in sorted(found.folder.glob("*.parquet"))
+    ]
+    rows = pa.concat_tables(pieces).take(list(places)).to_pylist() if places else []
+    return [
+        None
+        if row["map"] is None
+        else np.array(row["map"], np.float32).reshape(row["map_height"], row["map_width"])
+        for row in rows
+    ]
+
+
+def is_default(method: str, options: dict[str, Json]) -> bool:
+    """Whether a method's options are those that it has where none is given.
+
+    Args:
+        method: its name.
+        options: all of them, as they were stored.
+
+    Returns:
+        False also for a method that is not among those installed.
+    """
+    try:
+        plugin = find(KIND, method, Method)
+    except PluginError:
+        return False
+    return plugin.Options().model_dump(mode="json") == options
+
+
+def _order(found: Explained) -> tuple[Any, ...]:
+    """Sorts explanations: the method, the default options first, the others by value."""
+    values = [
+        (key, isinstance(value, str), f"{value:020.6f}" if _number(value) else str(value))
+        for key, value in sorted(found.options.items())
+    ]
+    return found.method.partition(": ")[0], not found.default, values
+
+
+def _number(value: Json) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int64]) -> Explained:
+    # Maps are many times the rest; `stored_maps` reads those that are drawn.
+    wanted = [name for name in ERRORS.names if not name.startswith("map")]
+    pieces = [pq.read_table(path, columns=wanted, partitioning=None) for path in parts]
+    table = pa.concat_tables([ERRORS.empty_table().select(wanted), *pieces])
     ok = np.asarray(table["status"].to_numpy() == OK)
     about = read_json(folder / MADE_WITH)["method"]
     options = ", ".join(f"{key} {value}" for key, value in sorted(about["options"].items()))
+    each = _lists(table["chance_each"], ok, len(THRESHOLDS) * len(MARGINS))
     return Explained(
-        model,
-        f"{about['plugin']}: {options}" if options else about["plugin"],
-        rows,
-        table["label"].to_numpy().astype(np.int64),
-        table["predicted"].to_numpy().astype(np.int64),
-        ok,
-        tuple(table["reason"].to_pylist()),
-        table["flat"].fill_null(False).to_numpy().astype(bool),  # noqa: FBT003 - a value
-        _per_threshold(table["iou_object"], ok),
-        _per_threshold(table["iou_background"], ok),
-        _numbers(table["mass_background"]),
-        _numbers(table["chance"]),
+        model=model,
+        method=f"{about['plugin']}: {options}" if options else about["plugin"],
+        rows=rows,
+        labels=table["label"].to_numpy().astype(np.int64),
+        predicted=table["predicted"].to_numpy().astype(np.int64),
+        ok=ok,
+        reasons=tuple(table["reason"].to_pylist()),
+        flat=table["flat"].fill_null(False).to_numpy().astype(bool),  # noqa: FBT003 - a value
+        on_object=_lists(table["iou_object"], ok, len(THRESHOLDS)),
+        on_background=_lists(table["iou_background"], ok, len(THRESHOLDS)),
+        mass=_numbers(table["mass_background"]),
+        chance=_numbers(table["chance"]),
+        coverage=_numbers(table["object_coverage"]),
+        chance_each=each.reshape(len(ok), len(THRESHOLDS), len(MARGINS)),
+        chance_excess=_numbers(table["chance_excess"]),
+        options=about["options"],
+        default=is_default(about["plugin"], about["options"]),
+        folder=folder,
     )
 
 
-def _per_threshold(column: pa.ChunkedArray, ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-    found = np.full((len(ok), len(THRESHOLDS)), np.nan)
+def _lists(column: pa.ChunkedArray, ok: NDArray[np.bool_], width: int) -> NDArray[np.float64]:
+    found = np.full((len(ok), width), np.nan)
     values = [value for value in column.to_pylist() if value is not None]
-    found[ok] = np.array(values, np.float64).reshape(-1, len(THRESHOLDS))
+    found[ok] = np.array(values, np.float64).reshape(-1, width)
     return found
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from covar_gen.evaluation.metrics.regions import MARGIN
+
 TOP = 10
 """Classes of which a prediction keeps the logits, fewer where there are fewer classes."""
 
@@ -65,6 +67,9 @@ IMAGES = pa.schema(
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 """Shares of a map's maximum from which on a pixel belongs to its region; 0.5 is the default."""
 
+MARGINS = (0.0, MARGIN, 0.1)
+"""Smallest differences of the two overlaps that decide."""
+
 ERRORS = pa.schema(
     _fields(
         key=(pa.string(), "key of the misclassified image"),
@@ -84,5 +89,16 @@ ERRORS = pa.schema(
             pa.float32(),
             "share of random maps of the same values that would be called background-driven",
         ),
+        chance_each=(
+            pa.list_(pa.float32()),
+            "the same for each threshold and each margin: all margins of the first threshold, ...",
+        ),
+        chance_excess=(
+            pa.float32(),
+            "share of them with more of their mass on the background than it fills",
+        ),
+        map=(pa.list_(pa.float32()), "the map on the patch grid, row by row, not scaled"),
+        map_height=(pa.int32(), "rows of the patch grid"),
+        map_width=(pa.int32(), "columns of the patch grid"),
     )
 )

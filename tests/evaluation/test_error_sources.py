@@ -19,12 +19,12 @@ from covar_gen.core.errors import IncompleteInputError, MixtureError
 from covar_gen.core.shipped import shipped
 from covar_gen.core.store import Run
 from covar_gen.evaluation import error_sources as stage
-from covar_gen.evaluation.attribution.base import Explanation
-from covar_gen.evaluation.error_sources import error_sources, overlaps
-from covar_gen.evaluation.explained import explained, wrong_rows
+from covar_gen.evaluation.attribution.base import Explanation, get_method
+from covar_gen.evaluation.error_sources import error_sources
+from covar_gen.evaluation.explained import explained, is_default, stored_maps, wrong_rows
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.results import Results, open_results
-from covar_gen.evaluation.rows import THRESHOLDS
+from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 from covar_gen.evaluation.zero_shot import Settings, evaluate
 
 
@@ -89,10 +89,16 @@ def test_rows_do_not_depend_on_processes_or_restarts(
 
 
 def test_another_k_is_another_explanation_beside_the_first(results: Results) -> None:
-    error_sources(results.root)
+    error_sources(results.root, options={"clusters": 10})
     error_sources(results.root, options={"clusters": 3})
+    error_sources(results.root)
     found = explained(open_results(results.root))
-    assert len({each.method for each in found}) == 2
+    assert [(each.default, each.options["clusters"]) for each in found] == [
+        (True, 7),
+        (False, 3),
+        (False, 10),
+    ]
+    assert len({each.method for each in found}) == 3
 
 
 class Corner:
@@ -122,6 +128,37 @@ def test_the_text_is_the_predicted_class_and_a_flat_map_says_so(
     (found,) = explained(open_results(results.root))
     assert found.flat.all()
     assert np.isnan(found.mass).all()
+    assert not found.excess.any()
+    assert not found.default, "a method that is not among the installed has no known defaults"
+    assert [each.tolist() for each in stored_maps(found, [1])] == [[[0.0] * 8] * 8]
+
+
+def test_options_are_the_default_ones_only_where_all_of_them_are() -> None:
+    options = get_method("cci").identity()["options"]
+    assert isinstance(options, dict)
+    assert is_default("cci", options)
+    assert not is_default("cci", {**options, "clusters": 3})
+    assert not is_default("cci", {"clusters": 7})
+    assert not is_default("unheard_of", {})
+
+
+def test_stored_maps_are_those_that_the_method_gave(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner())
+    error_sources(results.root)
+    (found,) = explained(open_results(results.root))
+    first, last = stored_maps(found, [0, len(found.rows) - 1])
+    assert first is not None
+    assert last is not None
+    assert first.dtype == np.float32
+    assert (first[0, 0], first.sum(), last[0, 0], last.sum()) == (1, 1, 1, 1)
+    # The corner is background in the toy world: all of the mass lies there.
+    assert (found.mass == 1).all()
+    assert found.excess.all()
+    # A single patch, wherever: the chance that it lies mostly on the background.
+    assert 0.3 < found.chance_excess.mean() < 1
+    assert (found.chance_each[:, THRESHOLDS.index(0.5), MARGINS.index(0.02)] == found.chance).all()
 
 
 def test_images_without_a_mask_or_with_one_of_another_size_keep_their_row(
@@ -154,21 +191,6 @@ def test_other_images_and_missing_masks_are_refused(
     monkeypatch.setattr(stage, "open_results", lambda _root: results)
     with pytest.raises(MixtureError, match="not those evaluated"):
         error_sources(results.root)
-
-
-def test_overlaps_count_only_what_the_model_saw() -> None:
-    values = np.zeros((4, 8), np.float32)
-    values[:, 2:4] = 1.0
-    mask = np.zeros((4, 8), bool)
-    mask[:, 3:] = True
-    visible = np.zeros((4, 8), bool)
-    visible[:, 2:6] = True
-    found = overlaps(values, mask, visible)
-    # Seen are columns 2 to 5: the object fills 3 to 5 of them, the map lies on 2 and 3.
-    assert found["iou_object"] == [0.25] * 5
-    assert found["iou_background"] == [0.5] * 5
-    assert found["mass_background"] == 0.5
-    assert found["object_coverage"] == 0.75
 
 
 def test_masks_made_for_a_folder_of_images_are_found_by_content(

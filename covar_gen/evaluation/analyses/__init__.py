@@ -77,7 +77,9 @@ TABLES: dict[str, Analysis] = {
         error_sources.error_sources, "What the errors are made of", EXPLAINED
     ),
     "error_sensitivity": Analysis(
-        error_sources.sensitivity, "Background-driven errors by threshold and margin", EXPLAINED
+        error_sources.sensitivity,
+        "How much the share of background-driven errors hangs on threshold, margin, layers and K",
+        EXPLAINED,
     ),
     "compare_paper": Analysis(
         published.compare_paper, "Measured beside published", "a model of the paper", published=True

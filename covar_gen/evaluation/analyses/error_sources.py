@@ -6,7 +6,8 @@ a mask, with a flat map, or with a margin too thin to decide are shares of their
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from covar_gen.evaluation.analyses.accuracy import names, totals, with_average
 from covar_gen.evaluation.analyses.columns import (
+    FLAG,
     MODEL,
     REAL,
     SUBSET,
@@ -28,7 +30,7 @@ from covar_gen.evaluation.explained import Explained, Judged, explained, judged
 from covar_gen.evaluation.metrics.intervals import REPLICATES, SEED, bootstrap, ratio
 from covar_gen.evaluation.metrics.regions import MARGIN, THRESHOLD
 from covar_gen.evaluation.results import Results
-from covar_gen.evaluation.rows import THRESHOLDS
+from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 
 SHARES = {
     "background": "errors driven by the background (the paper's BG-Er), percent of all errors",
@@ -39,12 +41,17 @@ SHARES = {
     "unexplained": "without a mask, or an image that could not be explained, percent",
     "mass": "mean share of the map's positive mass on the background, percent",
     "chance": "what would be called background-driven of random maps of the same values, percent",
+    "excess": "errors whose map has more of its mass on the background than the background fills "
+    "of what the model saw: background-driven without a threshold, percent of all errors",
+    "excess_chance": "what `excess` would hold of random maps of the same values, percent",
 }
 
 METHOD = "the attribution method and its options"
+DEFAULT = "whether the method has the options that it has where none is given"
 ERROR_SOURCES = columns(
     model=(TEXT, MODEL),
     method=(TEXT, METHOD),
+    default=(FLAG, DEFAULT),
     judge=(TEXT, "who judged which classes look alike; empty where nobody did"),
     subset=(TEXT, SUBSET),
     n_errors=(WHOLE, "misclassified images"),
@@ -58,14 +65,19 @@ ERROR_SOURCES = columns(
 SENSITIVITY = columns(
     model=(TEXT, MODEL),
     method=(TEXT, METHOD),
+    default=(FLAG, DEFAULT),
+    layers=(TEXT, "the method's option: where clusters are masked; null for a method without"),
+    clusters=(WHOLE, "the method's option: K of K-means; null for a method without"),
     subset=(TEXT, SUBSET),
     threshold=(REAL, "share of the map's maximum from which on a pixel belongs to the region"),
     margin=(REAL, "smallest difference of the overlaps that decides"),
     n_errors=(WHOLE, "misclassified images"),
-    **measured("background", SHARES["background"]),
-    **measured("undecided", SHARES["undecided"]),
+    **{
+        key: kind
+        for name in ("background", "undecided", "chance", "excess", "mass")
+        for key, kind in measured(name, SHARES[name]).items()
+    },
 )
-MARGINS = (0.0, MARGIN, 0.1)
 
 
 def error_sources(results: Results, *, replicates: int = REPLICATES, seed: int = SEED) -> pa.Table:
@@ -82,16 +94,23 @@ def error_sources(results: Results, *, replicates: int = REPLICATES, seed: int =
     images, pairs = images_of(results), judged(results)
     parts = []
     for found in explained(results):
-        about = {"model": found.model, "method": found.method, "judge": pairs.judge}
+        about = {
+            "model": found.model,
+            "method": found.method,
+            "default": found.default,
+            "judge": pairs.judge,
+        }
         marks = kinds(found, pairs)
-        parts.append({**about, **_rows(images, found, marks, replicates, seed)})
+        rows = _rows(images, found, list(marks.values()), replicates, seed)
+        parts.append({**about, **_named(rows, list(marks))})
     return stack(ERROR_SOURCES, parts)
 
 
 def sensitivity(results: Results, *, replicates: int = REPLICATES, seed: int = SEED) -> pa.Table:
-    """How the share of background-driven errors hangs on threshold and margin.
+    """How the share of background-driven errors hangs on threshold, margin, layers and K.
 
-    K and the layers are options of the method: explain the errors with several, and each is here.
+    Layers and K are options of the method: `covar-gen errors DIR --sweep` explains the errors with
+    several. Mass and excess have no threshold, and are the same in all rows of a method.
 
     Returns:
         The columns of SENSITIVITY.
@@ -99,19 +118,30 @@ def sensitivity(results: Results, *, replicates: int = REPLICATES, seed: int = S
     images = images_of(results)
     parts = []
     for found in explained(results):
-        for threshold in THRESHOLDS:
-            for margin in MARGINS:
-                about = {
-                    "model": found.model,
-                    "method": found.method,
-                    "threshold": threshold,
-                    "margin": margin,
-                }
-                background, _, undecided = drivers(found, threshold, margin)
-                marks = {"background": background, "undecided": undecided}
-                rows = _rows(images, found, marks, replicates, seed)
-                parts.append({**about, **rows})
+        ways = [(threshold, margin) for threshold in THRESHOLDS for margin in MARGINS]
+        marks = [mark for way in ways for mark in _judged_at(found, *way)]
+        fixed = [found.excess, found.mass]
+        rows = _rows(images, found, [*marks, *fixed], replicates, seed)
+        about = {
+            "model": found.model,
+            "method": found.method,
+            "default": found.default,
+            "layers": found.options.get("layers"),
+            "clusters": found.options.get("clusters"),
+        }
+        for place, (threshold, margin) in enumerate(ways):
+            chosen = [3 * place, 3 * place + 1, 3 * place + 2, len(marks), len(marks) + 1]
+            shares = rows._replace(estimates=[rows.estimates[each] for each in chosen])
+            named = _named(shares, ["background", "undecided", "chance", "excess", "mass"])
+            parts.append({**about, "threshold": threshold, "margin": margin, **named})
     return stack(SENSITIVITY, parts)
+
+
+def _judged_at(found: Explained, threshold: float, margin: float) -> list[NDArray[Any]]:
+    """Background-driven, undecided, and chance of being background-driven, error by error."""
+    background, _, undecided = drivers(found, threshold, margin)
+    chance = found.chance_each[:, THRESHOLDS.index(threshold), MARGINS.index(margin)]
+    return [background, undecided, chance]
 
 
 def drivers(
@@ -151,20 +181,36 @@ def kinds(found: Explained, pairs: Judged) -> dict[str, NDArray[np.floating] | N
         "unexplained": ~found.ok,
         "mass": found.mass,
         "chance": found.chance,
+        "excess": found.excess,
+        "excess_chance": found.chance_excess,
     }
+
+
+class _Rows(NamedTuple):
+    """Shares per subset, in the subsets' order, the average last.
+
+    Attributes:
+        subsets: their names.
+        errors: how many each has.
+        estimates: value, low and high of each mark, float64 per subset.
+    """
+
+    subsets: list[str]
+    errors: list[int]
+    estimates: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
 
 
 def _rows(
     images: Images,
     found: Explained,
-    marks: dict[str, Any],
+    marks: Sequence[NDArray[Any]],
     replicates: int,
     seed: int,
-) -> dict[str, Any]:
+) -> _Rows:
     """Each mark as a share of the errors, per subset and on average, with its interval."""
     width = len(images.subsets)
     sums = [_sums(images, found.rows, np.ones(len(found.rows)))]
-    for mark in marks.values():
+    for mark in marks:
         values = np.asarray(mark, np.float64)
         there = ~np.isnan(values)
         # Mass and chance are means over the errors that have them; the others over all errors.
@@ -176,14 +222,19 @@ def _rows(
         return with_average(100 * ratio(counts[:, 1::2], counts[:, 2::2]), images)
 
     estimate = bootstrap(np.hstack(sums), statistic, replicates=replicates, seed=seed)
-    rows: dict[str, Any] = {
-        "subset": names(images),
-        "n_errors": totals(sums[0].sum(axis=0), images),
-    }
-    for place, name in enumerate(marks):
-        rows |= {name: estimate.value[place]}
-        rows |= {f"{name}_low": estimate.low[place], f"{name}_high": estimate.high[place]}
-    return rows
+    return _Rows(
+        names(images),
+        totals(sums[0].sum(axis=0), images),
+        list(zip(estimate.value, estimate.low, estimate.high, strict=True)),
+    )
+
+
+def _named(rows: _Rows, marks: Sequence[str]) -> dict[str, Any]:
+    """The rows as columns, each mark with its interval."""
+    found: dict[str, Any] = {"subset": rows.subsets, "n_errors": rows.errors}
+    for name, (value, low, high) in zip(marks, rows.estimates, strict=True):
+        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return found
 
 
 def _sums(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from covar_gen.evaluation.analyses import error_sources as analysis
 from covar_gen.evaluation.analyses.error_sources import drivers, kinds
 from covar_gen.evaluation.explained import Explained, Judged
 from covar_gen.evaluation.results import Results
-from covar_gen.evaluation.rows import THRESHOLDS
+from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 
 NAN = float("nan")
 # Overlaps with object and background of six errors: background, object, object, object, a thin
@@ -20,20 +23,36 @@ OFF = [0.5, 0.2, 0.1, 0.1, 0.31, NAN]
 
 def six() -> Explained:
     each = np.ones(len(THRESHOLDS))
+    way = np.ones((len(THRESHOLDS), len(MARGINS)))
     return Explained(
-        "m",
-        "cci",
-        np.arange(6),
-        np.array([0, 0, 0, 1, 0, 1]),
-        np.array([1, 1, 2, 2, 1, 2]),
-        np.array([True] * 5 + [False]),
-        (None,) * 5 + ("no_mask",),
-        np.zeros(6, bool),
-        np.outer(ON, each),
-        np.outer(OFF, each),
-        np.array([0.9, 0.2, 0.3, 0.4, 0.5, NAN]),
-        np.array([0.5, 0.5, 0.5, 0.5, 0.5, NAN]),
+        model="m",
+        method="cci",
+        rows=np.arange(6),
+        labels=np.array([0, 0, 0, 1, 0, 1]),
+        predicted=np.array([1, 1, 2, 2, 1, 2]),
+        ok=np.array([True] * 5 + [False]),
+        reasons=(None,) * 5 + ("no_mask",),
+        flat=np.zeros(6, bool),
+        on_object=np.outer(ON, each),
+        on_background=np.outer(OFF, each),
+        mass=np.array([0.9, 0.2, 0.3, 0.4, 0.5, NAN]),
+        chance=np.array([0.5, 0.5, 0.5, 0.5, 0.5, NAN]),
+        coverage=np.array([0.2, 0.9, 0.7, 0.5, 0.4, NAN]),
+        chance_each=np.array([0.5, 0.5, 0.5, 0.5, 0.5, NAN])[:, None, None] * way,
+        chance_excess=np.array([0.25, 0.5, 0.75, 0.5, 0.5, NAN]),
+        options={"clusters": 7, "layers": "all"},
+        default=True,
+        folder=Path("nowhere"),
     )
+
+
+def test_excess_is_more_mass_on_the_background_than_it_fills() -> None:
+    # Background fills 0.8, 0.1, 0.3, 0.5, 0.6: equal in the third is not more.
+    found = six()
+    found.coverage[2] = 1 - found.mass[2]
+    assert found.excess.tolist() == [True, True, False, False, False, False]
+    found.mass[0] = NAN
+    assert found.excess.tolist() == [False, True, False, False, False, False]
 
 
 def test_the_larger_overlap_drives_an_error_and_a_thin_margin_is_undecided() -> None:
@@ -74,8 +93,62 @@ def test_all_errors_are_in_the_denominator(
         assert sum(shares) == pytest.approx(100)
     total = sum(row["background"] * row["n_errors"] for row in counted) / 6
     assert total == pytest.approx(100 / 6)
-    table = analysis.sensitivity(little_benchmark, replicates=2)
-    assert set(table["threshold"].to_pylist()) == set(THRESHOLDS)
+    assert sum(row["excess"] * row["n_errors"] for row in counted) / 6 == pytest.approx(200 / 6)
+    assert {row["default"] for row in rows} == {True}
+
+
+def test_the_sensitivity_table_has_a_row_for_each_threshold_and_margin(
+    little_benchmark: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = six()
+    place, margin = THRESHOLDS.index(0.7), MARGINS.index(0.1)
+    found.on_background[:, place] = [0.5, 0.2, 0.1, 0.1, 0.45, NAN]
+    found.chance_each[:5, place, margin] = 0.125
+    other = replace(found, default=False, method="grad", options={})
+    monkeypatch.setattr(analysis, "explained", lambda _results: [found, other])
+    table = analysis.sensitivity(little_benchmark, replicates=2).to_pylist()
+    ways = {(row["threshold"], row["margin"]) for row in table}
+    assert ways == {(each, least) for each in THRESHOLDS for least in MARGINS}
+
+    def share(name: str, threshold: float, least: float) -> float:
+        rows = [
+            row
+            for row in table
+            if row["method"] == "cci"
+            and (row["threshold"], row["margin"]) == (threshold, least)
+            and row["subset"] != "average"
+            and row["n_errors"]
+        ]
+        return float(sum(row[name] * row["n_errors"] for row in rows) / 6)
+
+    # The fifth error's overlaps differ by 0.01 in favour of the background, at 0.7 by 0.15.
+    assert share("background", 0.5, 0.0) == pytest.approx(200 / 6)
+    assert share("background", 0.5, 0.02) == pytest.approx(100 / 6)
+    assert share("undecided", 0.5, 0.02) == pytest.approx(100 / 6)
+    assert share("background", 0.7, 0.1) == pytest.approx(200 / 6)
+    assert share("undecided", 0.7, 0.1) == 0
+    first = {(row["threshold"], row["margin"]): row for row in reversed(table)}
+    assert (first[0.7, 0.1]["chance"], first[0.5, 0.1]["chance"]) == (12.5, 50)
+    assert {(row["method"], row["layers"], row["clusters"], row["default"]) for row in table} == {
+        ("cci", "all", 7, True),
+        ("grad", None, None, False),
+    }
+    for least in (0.0, 0.02):
+        assert share("excess", 0.5, least) == pytest.approx(200 / 6)
+
+
+def test_a_sweeps_bootstrap_is_the_same_as_that_of_the_default_alone(
+    little_benchmark: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysis, "explained", lambda _results: [six()])
+    rows = analysis.error_sources(little_benchmark, replicates=50).to_pylist()
+    many = analysis.sensitivity(little_benchmark, replicates=50).to_pylist()
+    here = [row for row in many if (row["threshold"], row["margin"]) == (0.5, 0.02)]
+    names = ["background", "undecided", "chance", "excess", "mass"]
+    wanted = [name + end for name in names for end in ("", "_low", "_high")]
+    assert [[row[name] for name in wanted] for row in rows] == [
+        [row[name] for name in wanted] for row in here
+    ]
 
 
 def test_an_evaluation_whose_errors_nobody_explained_has_empty_tables(
