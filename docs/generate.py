@@ -214,7 +214,7 @@ def _columns(schema: pa.Schema) -> str:
 
 
 def _arrow(kind: pa.DataType) -> str:
-    return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
+    return f"list of {_arrow(kind.value_type)}" if pa.types.is_list(kind) else str(kind)
 
 
 # Recipes and plugins.
@@ -232,6 +232,9 @@ def _recipe() -> str:
         if model is not None:
             parts += [f"## [{name}]", _summary(model), _fields(model, name)]
     parts += [
+        "## [masks.accept]",
+        _summary(recipe.Accept),
+        _fields(recipe.Accept, "accept"),
         "## [classes.propose] and [backgrounds.propose]",
         _summary(Proposal),
         _fields(Proposal, "propose"),
@@ -399,6 +402,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value == {}:
         return "none"
+    if isinstance(value, BaseModel):
+        return "its own"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, list):

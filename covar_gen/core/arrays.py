@@ -27,10 +27,12 @@ class Rejected:
     Attributes:
         reason: a slug (lower case, underscores), counted at the end of a stage.
         params: measurements that led to it, kept in the row's `params`.
+        columns: measurements that have columns of their own in the table.
     """
 
     reason: str
     params: dict[str, Json] = field(default_factory=dict)
+    columns: dict[str, object] = field(default_factory=dict)
 
 
 def check_image(image: NDArray[np.generic], what: str) -> Image:

@@ -281,8 +281,9 @@ class _Worker:
         row = which(stage, work.key, work.parent)
         row.update(seed=work.seed, attempt=0, params=params_json(answer.params))
         if isinstance(answer, Rejected):
-            log.warning("%s: rejected: %s %s", work.key, answer.reason, row["params"] or "")
-            row.update(status=REJECTED, reason=answer.reason, tool=stage.tool)
+            said = {**answer.columns, **answer.params} or ""
+            log.warning("%s: rejected: %s %s", work.key, answer.reason, said)
+            row.update(status=REJECTED, reason=answer.reason, tool=stage.tool, **answer.columns)
             return row
         row.update(status=OK, tool=answer.tool, model=answer.model)
         if answer.image is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import tomllib
@@ -13,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from covar_gen.core.errors import RecipeError
+from covar_gen.core.lists import numbered_once, read_list
 from covar_gen.core.plugins import checked
 from covar_gen.core.proposals import Proposal
 from covar_gen.core.shipped import shipped
@@ -24,6 +24,8 @@ PathPart = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 """Text that becomes a folder's name."""
 
 Positive = Annotated[int, Field(ge=1)]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -91,15 +93,48 @@ class Classes(Section):
     content: str | None = None
 
 
+class Accept(Section):
+    """[masks.accept]: which masks are too poor to be used. Each becomes a rejected row.
+
+    All are fractions in [0, 1]. The defaults refuse only what tells object from background
+    nowhere; an object that fills most of a close-up is accepted. A mask that the image's maker
+    knew is never refused.
+
+    Attributes:
+        max_box: largest share of the image that one detected box covers; above it the detector
+            has found the whole image (`box_covers_image`); 1 accepts every box.
+        min_area: smallest share of the image that is object; below it the mask is a speck
+            (`object_too_small`); 0 accepts every mask that is not empty.
+        max_area: largest share of the image that is object; above it there is no background
+            (`object_covers_image`); 1 accepts every mask.
+        max_border: largest share of the image's outermost pixels that are object; above it the
+            mask goes all around, as that of a background does (`object_touches_border`); 1
+            accepts every mask.
+    """
+
+    max_box: Fraction = 0.98
+    min_area: Fraction = 0.001
+    max_area: Fraction = 0.95
+    max_border: Fraction = 0.95
+
+    @model_validator(mode="after")
+    def _areas_in_order(self) -> Accept:
+        if self.min_area >= self.max_area:
+            raise ValueError("min_area must be smaller than max_area")
+        return self
+
+
 class Masks(Section):
     """[masks]: what outlines the object.
 
     Attributes:
         segmenter: the segmenter.
+        accept: which masks are too poor to be used.
         options: options of the segmenter.
     """
 
     segmenter: str
+    accept: Accept = Accept()
     options: OptionsOf = {}
 
 
@@ -247,7 +282,6 @@ def without_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 
 S = TypeVar("S", bound=Section)
-T = TypeVar("T", Class, Background)
 
 
 def recipe_path(recipe: str | Path) -> Path:
@@ -311,7 +345,7 @@ def _inlined(recipe: Recipe, folder: Path) -> Recipe:
     if isinstance(classes.classes, str):
         changes["classes"] = read_list(folder / classes.classes, Class, "class_id")
     if isinstance(classes.classes, list):
-        _numbered_once([c.class_id for c in classes.classes], "classes.classes")
+        numbered_once([c.class_id for c in classes.classes], "classes.classes")
     recipe = recipe.model_copy(update={"classes": classes.model_copy(update=changes)})
     backgrounds = recipe.backgrounds
     if backgrounds is None:
@@ -320,46 +354,11 @@ def _inlined(recipe: Recipe, folder: Path) -> Recipe:
         rows = read_list(folder / backgrounds.backgrounds, Background, "background_id")
         backgrounds = backgrounds.model_copy(update={"backgrounds": rows})
     elif isinstance(backgrounds.backgrounds, list):
-        _numbered_once([b.background_id for b in backgrounds.backgrounds], "backgrounds")
+        numbered_once([b.background_id for b in backgrounds.backgrounds], "backgrounds")
     elif backgrounds.propose is None:
         mend = "Name a CSV of backgrounds, list them, or add [backgrounds.propose]"
         raise RecipeError("no backgrounds", where="backgrounds.backgrounds", mend=mend)
     return recipe.model_copy(update={"backgrounds": backgrounds})
-
-
-def read_list(path: Path, model: type[T], number: str) -> list[T]:
-    """Rows of a CSV of classes or backgrounds; columns that are not ours are passed over.
-
-    Raises:
-        RecipeError: no such file, a column missing, a value of the wrong kind, a number twice.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        mend = "Check the path; it is relative to the recipe"
-        raise RecipeError("the list cannot be read", where=path, mend=mend) from error
-    found = []
-    for place, row in enumerate(rows, start=1):
-        values: dict[str, Any] = {
-            key: value for key, value in row.items() if key in model.model_fields and value
-        }
-        for key in (number, "imagenet_index"):
-            text = str(values.get(key, "")).strip()
-            if text.isdecimal():
-                values[key] = int(text)
-        values.setdefault(number, place)
-        found.append(checked(model, values, f"{path.name} line {place + 1}"))
-    if not found:
-        raise RecipeError("the list is empty", where=path, mend="Add at least one row")
-    _numbered_once([getattr(row, number) for row in found], str(path))
-    return found
-
-
-def _numbered_once(numbers: list[int], where: str) -> None:
-    twice = sorted({n for n in numbers if numbers.count(n) > 1})
-    if twice:
-        raise RecipeError(f"number {twice[0]} occurs twice", where=where, mend="Number each once")
 
 
 def recipe_toml(recipe: Recipe) -> bytes:

@@ -91,7 +91,9 @@ ORIGIN = _fields(
     photograph_sha256=(TEXT, "SHA-256 of the photograph's own file"),
 )
 
-# A mask of a row of another table, under the same key.
+# A mask of a row of another table, under the same key. What was measured and detected stands on
+# rejected rows too; it is null where the image's maker knew the mask, and where a segmenter does
+# not detect by boxes or words.
 MASKS = [
     *_fields(
         key=(TEXT, "key of the image that is outlined"),
@@ -100,7 +102,18 @@ MASKS = [
         parent_sha256=(TEXT, "SHA-256 of the outlined image file"),
     ),
     *[field for field in OUTCOME if field.name != "prompt"],
-    *[field for field in FACTORS if field.name in ("object_coverage", "params")],
+    *[field for field in FACTORS if field.name == "object_coverage"],
+    *_fields(
+        border=(REAL, "share of the image's outermost pixels that are object, fraction"),
+        components=(WHOLE, "connected parts of the object; pixels are connected by their sides"),
+        scores=(pa.list_(REAL), "confidence of each detection that the mask is made of, in [0, 1]"),
+        boxes=(
+            pa.list_(pa.list_(REAL)),
+            "left, top, right, bottom of each detection, pixels from the image's upper left corner",
+        ),
+        phrases=(pa.list_(TEXT), "words of the prompt that each detection was found by"),
+    ),
+    *[field for field in FACTORS if field.name == "params"],
 ]
 
 # What the recipe's lists say of a row, joined in by the manifest.

@@ -31,9 +31,18 @@ class SegmentRequest:
 class Segmentation:
     """The object found.
 
+    What a segmenter detected goes into `params` under these names, for a `Rejected` too; the
+    table of masks has a column for each:
+
+        scores: list of float in [0, 1], one per detection.
+        boxes: list of [left, top, right, bottom], pixels from the image's upper left corner.
+        phrases: list of str, the words of the prompt that each detection was found by.
+
+    The stage measures the mask, and decides by the recipe's [masks.accept] whether it is used.
+
     Attributes:
         mask: bool (H, W), True on the object.
-        params: scores, boxes and whatever else led to it.
+        params: scores, boxes, phrases and whatever else led to it.
     """
 
     mask: Mask

@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from covar_gen.core.arrays import Image, Json, Mask, Rejected, check_image
 from covar_gen.core.plugins import PluginOptions, RecipePath
@@ -72,8 +72,6 @@ class Grabcut(Segmenter):
                 this fraction of the heaviest part's.
             hole: holes up to this fraction of the object's area are closed.
             smooth: radius over which the outline is smoothed, as a fraction of the shortest edge.
-            min_area: smallest object, as a fraction of the photograph.
-            max_area: largest object, as a fraction of the photograph.
         """
 
         hints: RecipePath | None = None
@@ -84,15 +82,6 @@ class Grabcut(Segmenter):
         part: float = Field(default=0.25, ge=0, le=1)
         hole: float = Field(default=0.01, ge=0, le=1)
         smooth: float = Field(default=0.004, ge=0, le=0.1)
-        min_area: float = Field(default=0.005, ge=0, lt=1)
-        max_area: float = Field(default=0.9, gt=0, le=1)
-
-        @model_validator(mode="after")
-        def _areas_in_order(self) -> Self:
-            if self.min_area >= self.max_area:
-                msg = "min_area must be smaller than max_area"
-                raise ValueError(msg)
-            return self
 
     options: Options
     version = "2"
@@ -129,9 +118,7 @@ class Grabcut(Segmenter):
         """One answer per request, each found on its own.
 
         Returns:
-            The mask with params `hinted` (boxes were drawn on the photograph), `area_fraction`,
-            `components` (connected parts) and `touches_border`; or no_object, object_too_small,
-            object_covers_image, each with the params `hinted` and `area_fraction`.
+            The mask, or no_object, with the param `hinted`: boxes were drawn on the photograph.
         """
         return [self._outline(request) for request in batch]
 
@@ -140,17 +127,8 @@ class Grabcut(Segmenter):
         cv_seed = int(generator(request.seed).bit_generator.random_raw()) & 0x7FFFFFFF
         boxes = self._boxes(request.key)
         mask = self._find(image, boxes, cv_seed)
-        area = float(mask.mean())
-        params: dict[str, Json] = {"hinted": bool(boxes), "area_fraction": area}
-        if not area:
-            return Rejected("no_object", params)
-        if area < self.options.min_area:
-            return Rejected("object_too_small", params)
-        if area > self.options.max_area:
-            return Rejected("object_covers_image", params)
-        params["components"] = len(_parts(mask)[1])
-        params["touches_border"] = bool(mask[frame(mask.shape, 1)].any())
-        return Segmentation(mask, params)
+        params: dict[str, Json] = {"hinted": bool(boxes)}
+        return Segmentation(mask, params) if mask.any() else Rejected("no_object", params)
 
     def _boxes(self, key: str) -> Sequence[Box]:
         # Boxes are drawn on photographs: in what is made of one, the object may lie elsewhere.

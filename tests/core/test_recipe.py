@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from covar_gen.core.errors import CovarError, RecipeError
-from covar_gen.core.recipe import Class, Recipe, read_list, read_recipe, recipe_path, recipe_toml
+from covar_gen.core.lists import read_list
+from covar_gen.core.recipe import Class, Recipe, read_recipe, recipe_path, recipe_toml
 from covar_gen.core.shipped import shipped
 
 MINIMAL = """
