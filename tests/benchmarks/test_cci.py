@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,12 +15,13 @@ from covar_gen.evaluation.attribution._passes import plain_pass
 from covar_gen.evaluation.attribution._towers import tower_of
 from covar_gen.evaluation.models import Model, wrap
 
-BATCH, CLUSTERS, ROUNDS, THREADS = 8, 7, 3, 1
+BATCH, CLUSTERS, ROUNDS, THREADS = 8, 7, 2, 1
 ALL = {"ViT-B-16-quickgelu": 6.4, "ViT-B-16-SigLIP": 6.8}
 """Most forward passes that `all` may cost, everything included. Without a class token, nothing of
 the last block can be left out: 6.8 is what the multiplications alone come to."""
 LAST, KMEANS = 1.15, 0.10
-"""Most forward passes that `last` and K-means may cost."""
+"""Most forward passes that `last` and K-means may cost. Times are the best of a few rounds: what
+else a machine does makes them longer, never shorter."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,26 +87,21 @@ def test_cci_costs_less_than_masked_passes(model: Model) -> None:
         "last": lambda: get_method("cci", layers="last").explain(model, pixels, texts),
         "kmeans": lambda: kmeans(points, CLUSTERS),
     }
-    ratios: dict[str, list[float]] = {name: [] for name in runs}
-    plain: list[float] = []
+    best = dict.fromkeys(runs, float("inf"))
     with torch.no_grad():
         for name in ("plain", "last"):
             runs[name]()
         for _ in range(ROUNDS):
-            took = {}
             for name, run in runs.items():
                 begun = time.perf_counter()
                 run()
-                took[name] = time.perf_counter() - begun
-            again = time.perf_counter()
-            runs["plain"]()
-            beside = (took["plain"] + time.perf_counter() - again) / 2
-            plain.append(beside)
-            for name, seconds in took.items():
-                ratios[name].append(seconds / beside)
-    found = {name: statistics.median(values) for name, values in ratios.items()}
+                best[name] = min(best[name], time.perf_counter() - begun)
+                again = time.perf_counter()
+                runs["plain"]()
+                best["plain"] = min(best["plain"], time.perf_counter() - again)
+    found = {name: seconds / best["plain"] for name, seconds in best.items()}
     said = ", ".join(f"{name} {value:.2f}" for name, value in found.items() if name != "plain")
-    print(f"\n{model.name}: plain {statistics.median(plain):.2f} s for {BATCH} images; {said}")
+    print(f"\n{model.name}: plain {best['plain']:.2f} s for {BATCH} images; {said}")
     assert found["all"] <= ALL[model.name]
     assert found["all"] < 0.9 * found["naive"]
     assert found["last"] <= LAST
