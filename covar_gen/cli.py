@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covar_gen import cli_errors as judging
 from covar_gen import cli_evaluation as evaluating
 from covar_gen.core.changes import changes
 from covar_gen.core.errors import RecipeError
@@ -192,6 +193,7 @@ def masks(
 
 app.command()(evaluating.evaluate)
 app.command()(evaluating.errors)
+app.command()(judging.judge)
 app.command()(evaluating.explain)
 app.command()(evaluating.report)
 

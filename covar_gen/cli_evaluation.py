@@ -136,6 +136,7 @@ def errors(
         judge_options=changes(judge_option),
         device=device,
         processes=processes,
+        say=typer.echo,
     )
     typer.echo("\n".join(lines(rows)))
     typer.echo(f"next: covar-gen report {folder}")

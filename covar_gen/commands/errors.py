@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from covar_gen.core.errors import EvaluationFolderError
-from covar_gen.core.files import Staging
-from covar_gen.core.journal import parquet_bytes
 from covar_gen.core.launch import progress
 from covar_gen.core.processes import run_processes
-from covar_gen.evaluation.analyses.error_sources import drivers
 from covar_gen.evaluation.analyses.error_sources import error_sources as sources_table
-from covar_gen.evaluation.explained import JUDGED, explained
-from covar_gen.evaluation.judges import (
-    VerdictFile,
-    class_pair,
-    default_judge,
-    get_judge,
-    judge_pairs,
-    verdicts_file,
-)
+from covar_gen.evaluation.explained import JUDGED
+from covar_gen.evaluation.judges import Choice, Judge, VerdictFile, default_judge, verdicts_file
+from covar_gen.evaluation.judging import ask, ready
 from covar_gen.evaluation.models.base import public_name
 from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import stored_classes
-from covar_gen.evaluation.results import CLASS_ROWS, Results, open_results
+from covar_gen.evaluation.results import Results, open_results
 
 NONE = "none"
 """Instead of a judge: nobody is asked."""
@@ -48,6 +34,7 @@ def errors(
     judge_options: dict[str, Any] | None = None,
     device: str | None = None,
     processes: int = 1,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> list[dict[str, Any]]:
     """Explain the errors, have the confused classes judged, and count.
 
@@ -61,6 +48,7 @@ def errors(
         judge_options: the judge's own.
         device: a torch device.
         processes: how many share the work.
+        say: is told which judge spoke and why.
 
     Returns:
         The rows of the table `error_sources`.
@@ -73,76 +61,26 @@ def errors(
     if not names:
         mend = "Type the same `covar-gen evaluate` command again: it goes on"
         raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
+    asked = _chosen(results, judge, judge_options or {}) if judge != NONE else None
     arguments = [str(folder), "--models", ",".join(names), "--method", method]
     arguments += ["--options", json.dumps(options or {})]
     for option, value in (("--masks", masks), ("--device", device)):
         arguments += [option, value] if value is not None else []
     run_processes("evaluation.error_sources", arguments, processes, progress("error_sources"))
     results = open_results(folder)
-    if judge != NONE:
-        _judge(results, judge, judge_options or {})
+    if asked:
+        found = ask(results, asked[0], VerdictFile(verdicts_file()), results.root / JUDGED)
+        say(f"judge: {found.line()}; {asked[1]}")
     return list(sources_table(results, replicates=1).to_pylist())
 
 
-def _judge(results: Results, name: str | None, options: dict[str, Any]) -> None:
-    """Have every pair of classes judged that an object-driven error confuses."""
+def _chosen(results: Results, name: str | None, options: dict[str, Any]) -> tuple[Judge, str]:
+    """The judge that is to be asked, and why this one; a wrong choice is refused at once."""
     classes = stored_classes(results)
-    chosen = name or default_judge(classes.wnids).name
-    judge = get_judge(chosen, **options)
-    if judge.wants_classifiers:
-        judge.given(classes, _class_rows(results))
-    pairs = [
-        class_pair(classes, int(truth), int(said))
-        for found in explained(results)
-        for truth, said in zip(
-            found.labels[drivers(found)[1]], found.predicted[drivers(found)[1]], strict=True
-        )
-    ]
-    cache = VerdictFile(verdicts_file())
-    verdicts = judge_pairs(pairs, judge, cache, classes.groups)
-    rows = {
-        (pair.truth, pair.predicted): {
-            "truth": pair.truth,
-            "predicted": pair.predicted,
-            "truth_name": pair.truth_name,
-            "predicted_name": pair.predicted_name,
-            "similar": verdict.similar,
-            "score": verdict.score,
-            "reason": verdict.reason,
-            "judge": judge.label,
-        }
-        for pair, verdict in zip(pairs, verdicts, strict=True)
-    }
-    staging = Staging(results.root)
-    try:
-        table = pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=_SCHEMA)
-        staging.replace(results.root / JUDGED, parquet_bytes(table))
-    finally:
-        staging.close()
-
-
-_SCHEMA = pa.schema(
-    {
-        "truth": pa.int32(),
-        "predicted": pa.int32(),
-        "truth_name": pa.string(),
-        "predicted_name": pa.string(),
-        "similar": pa.bool_(),
-        "score": pa.float64(),
-        "reason": pa.string(),
-        "judge": pa.string(),
-    }
-)
-
-
-def _class_rows(results: Results) -> dict[str, NDArray[np.float32]]:
-    """The text embeddings of the classes, of every model that was evaluated."""
-    found = {}
-    for model in results.models():
-        path = results.folder(model) / CLASS_ROWS
-        if path.is_file():
-            found[model] = np.load(io.BytesIO(path.read_bytes()))
-    return found
+    choice = Choice(name, "as chosen") if name else default_judge(classes.wnids)
+    judge = ready(choice.name, options, results, classes)
+    judge.check()
+    return judge, choice.why
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ from covar_gen.evaluation.analyses import (
     comparisons,
     drops,
     error_sources,
+    judge_agreement,
     published,
 )
 from covar_gen.evaluation.analyses.marks import BG_VARIED, ORIGINAL
@@ -80,6 +81,11 @@ TABLES: dict[str, Analysis] = {
         error_sources.sensitivity,
         "How much the share of background-driven errors hangs on threshold, margin, layers and K",
         EXPLAINED,
+    ),
+    "judge_agreement": Analysis(
+        judge_agreement.judge_agreement,
+        "Judges against each other: which classes look alike",
+        "classes judged by two judges (`covar-gen judge`)",
     ),
     "compare_paper": Analysis(
         published.compare_paper, "Measured beside published", "a model of the paper", published=True

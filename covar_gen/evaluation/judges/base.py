@@ -16,6 +16,7 @@ from covar_gen.evaluation.labels import ClassList
 REASONS = {
     "same_name": "the two classes bear the same name: they cannot be told apart by it, and no"
     " judge is asked",
+    "not_asked": "the judge has not been asked yet: its answers come from a batch endpoint",
     "no_wnid": "one of the classes has no wnid, by which WordNet knows it",
     "unknown_wnid": "one of the wnids is no noun of WordNet 3.0",
     "not_in_file": "the file of judged pairs does not hold the pair",

@@ -207,6 +207,38 @@ def judge_pairs(
         verdicts[_question(pair, judge)] = verdict
         if cache is not None and judge.kept and verdict.similar is not None:
             cache.add(judge, pair, verdict)
+    return _in_order(pairs, judge, verdicts, groups)
+
+
+def known_verdicts(
+    pairs: Sequence[ClassPair], judge: Judge, cache: VerdictFile, groups: Sequence[int]
+) -> list[Verdict]:
+    """The verdict on each pair as far as the file holds it; nobody is asked.
+
+    Args:
+        pairs: as for `judge_pairs`.
+        judge: whose verdicts.
+        cache: the file of verdicts.
+        groups: as for `judge_pairs`.
+
+    Returns:
+        One verdict for each pair, in their order; `not_asked` where there is none.
+    """
+    verdicts = _known(judge, cache)
+    waiting = {
+        _question(pair, judge): judge.unscored("not_asked")
+        for pair in _waiting(pairs, judge, verdicts, groups)
+    }
+    return _in_order(pairs, judge, verdicts | waiting, groups)
+
+
+def _in_order(
+    pairs: Sequence[ClassPair],
+    judge: Judge,
+    verdicts: Mapping[Question, Verdict],
+    groups: Sequence[int],
+) -> list[Verdict]:
+    """The verdicts of the pairs; classes of one name are none that a judge is asked about."""
     same = Verdict(similar=False, score=None, reason="same_name", raw=None, judge=NO_JUDGE)
     return [
         same if _same_name(pair, groups) else verdicts[_question(as_asked(pair, judge), judge)]

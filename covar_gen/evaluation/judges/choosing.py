@@ -1,4 +1,4 @@
-"""Which judge is asked where none is named: one that needs no key, and why this one."""
+"""Which judges are asked where none is named: those that need no key, and why these."""
 
 from __future__ import annotations
 
@@ -37,3 +37,22 @@ def default_judge(wnids: Sequence[str | None]) -> Choice:
     if place is None:
         return Choice("text_similarity", f"WordNet is not found here ({INSTALL})")
     return Choice("wordnet", f"every class has a wnid, and WordNet is in {place}")
+
+
+def without_key(wnids: Sequence[str | None]) -> tuple[list[str], list[str]]:
+    """The judges that can be asked here without a key, a file or a model, to be compared.
+
+    `wordnet` is among them where WordNet is found and any class has a wnid: a pair that it does
+    not know is unscored, and is left out of the comparison.
+
+    Args:
+        wnids: of the class list.
+
+    Returns:
+        Their names, and for each that cannot be asked a sentence that says why.
+    """
+    if all(wnid is None for wnid in wnids):
+        return ["text_similarity"], ["wordnet is not asked: no class has a wnid"]
+    if find_wordnet() is None:
+        return ["text_similarity"], [f"wordnet is not asked: it is not found here ({INSTALL})"]
+    return ["wordnet", "text_similarity"], []

@@ -82,11 +82,12 @@ class OpenAI(Judge):
 
     @property
     def label(self) -> str:
-        """The name, the model asked for, and the style."""
+        """The name, the model asked for, and the style; with examples, that too."""
         return self._spoken_by(self.options.model)
 
     def _spoken_by(self, model: str) -> str:
-        return f"{self.name()} {model} ({self.options.style})"
+        shown = ", with examples" if self.options.examples else ""
+        return f"{self.name()} {model} ({self.options.style}{shown})"
 
     @property
     def server(self) -> str:
