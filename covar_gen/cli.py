@@ -194,6 +194,7 @@ def masks(
 app.command()(evaluating.evaluate)
 app.command()(evaluating.errors)
 app.command()(judging.judge)
+app.command("cluster-study")(evaluating.cluster_study)
 app.command()(evaluating.explain)
 app.command()(evaluating.report)
 

@@ -142,6 +142,56 @@ def errors(
     typer.echo(f"next: covar-gen report {folder}")
 
 
+def cluster_study(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="an evaluation folder")],
+    models: Annotated[
+        str | None, typer.Option(metavar="M[,M...]", help="names or groups; all if left out")
+    ] = None,
+    clusters: Annotated[
+        str, typer.Option(metavar="K[,K...]", help="numbers of clusters, from 1 to 20")
+    ] = "1,2,3,5,7,10,15,20",
+    layers: Annotated[
+        str, typer.Option(metavar="L[,L...]", help="of all, last, shuffled (which is chance)")
+    ] = "all,last,shuffled",
+    images: Annotated[int, typer.Option(min=1, help="images of the sample")] = 64,
+    target: Annotated[
+        Literal["predicted", "truth"], typer.Option(help="class whose map and rank are looked at")
+    ] = "predicted",
+    points: Annotated[
+        int, typer.Option(min=2, max=101, help="of each curve; 101: after each of 100 steps")
+    ] = 11,
+    ties: Annotated[
+        Literal["random", "stable", "centre"],
+        typer.Option(help="order of pixels of equal value: drawn, by rows, or from the centre"),
+    ] = "random",
+    seed: Annotated[int, typer.Option(min=0, help="of the sample and of all draws")] = 0,
+    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
+    processes: Processes = 1,
+) -> None:
+    """Measure how CCI's time, and its deletion and insertion, depend on the number of clusters.
+
+    Example: covar-gen cluster-study results/toys --clusters 3,7 --images 4
+    """
+    from covar_gen.commands.cluster_study import cluster_study as study
+    from covar_gen.commands.cluster_study import lines
+
+    rows = study(
+        folder,
+        models=models,
+        clusters=clusters,
+        layers=layers,
+        images=images,
+        target=target,
+        points=points,
+        ties=ties,
+        seed=seed,
+        device=device,
+        processes=processes,
+    )
+    typer.echo("\n".join(lines(rows)))
+    typer.echo(f"next: covar-gen report {folder}")
+
+
 def explain(
     model: Annotated[str, typer.Option(help="a model: covar-gen list models")],
     image: Annotated[Path, typer.Option(help="an image file")],

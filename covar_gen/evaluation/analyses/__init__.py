@@ -16,6 +16,7 @@ from covar_gen.evaluation.analyses import (
     backgrounds,
     claims,
     class_drops,
+    cluster_study,
     comparisons,
     drops,
     error_sources,
@@ -45,6 +46,7 @@ class Analysis(NamedTuple):
 ORIGINALS = "original photographs among the images (subset `original`)"
 TWO_MODELS = "at least two models"
 EXPLAINED = "errors explained by `covar-gen errors`"
+STUDIED = "numbers of clusters studied by `covar-gen cluster-study`"
 
 TABLES: dict[str, Analysis] = {
     "accuracy": Analysis(accuracy.accuracy, "Accuracy per subset"),
@@ -86,6 +88,11 @@ TABLES: dict[str, Analysis] = {
         judge_agreement.judge_agreement,
         "Judges against each other: which classes look alike",
         "classes judged by two judges (`covar-gen judge`)",
+    ),
+    "cluster_study": Analysis(
+        cluster_study.cluster_study,
+        "Time, deletion and insertion of CCI by the number of clusters",
+        STUDIED,
     ),
     "compare_paper": Analysis(
         published.compare_paper, "Measured beside published", "a model of the paper", published=True

@@ -1,0 +1,81 @@
+"""`covar-gen cluster-study`: what the number of clusters changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from covar_gen.core.errors import EvaluationFolderError
+from covar_gen.core.launch import progress
+from covar_gen.core.processes import run_processes
+from covar_gen.evaluation.analyses.cluster_study import cluster_study as study_table
+from covar_gen.evaluation.cluster_study import CLUSTERS, IMAGES, TABLE, Target, cases_of
+from covar_gen.evaluation.metrics.deletion_insertion import POINTS, Ties
+from covar_gen.evaluation.models.base import public_name
+from covar_gen.evaluation.models.zoo import expand
+from covar_gen.evaluation.results import open_results
+from covar_gen.evaluation.studied import LAYERS
+
+
+def cluster_study(
+    folder: Path,
+    *,
+    models: str | None = None,
+    clusters: str | None = None,
+    layers: str | None = None,
+    images: int = IMAGES,
+    target: Target = "predicted",
+    points: int = POINTS,
+    ties: Ties = "random",
+    seed: int = 0,
+    device: str | None = None,
+    processes: int = 1,
+) -> list[dict[str, Any]]:
+    """Measure CCI's time and its curves of deletion and insertion for several K.
+
+    Args:
+        folder: the evaluation folder.
+        models: names and groups, separated by commas; None: all that are complete.
+        clusters: numbers of clusters, separated by commas; None: CLUSTERS.
+        layers: of LAYERS, separated by commas; None: all of them.
+        images: of the sample.
+        target: class whose map and rank are looked at.
+        points: of each curve.
+        ties: how pixels of equal value are ordered.
+        seed: of the sample and of all draws.
+        device: a torch device.
+        processes: how many share the work.
+
+    Returns:
+        The rows of the table `cluster_study`, without intervals.
+
+    Raises:
+        CovarError: whatever stops it.
+    """
+    results = open_results(folder)
+    names = [public_name(name) for name in expand(models)] if models else results.models()
+    if not names:
+        mend = "Type the same `covar-gen evaluate` command again: it goes on"
+        raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
+    numbers = ",".join(map(str, CLUSTERS)) if clusters is None else clusters
+    kinds = ",".join(LAYERS) if layers is None else layers
+    cases_of(numbers, kinds)
+    arguments = [str(folder), "--models", ",".join(names)]
+    given = {"clusters": numbers, "layers": kinds, "images": images, "target": target}
+    more = {"points": points, "ties": ties, "seed": seed, "device": device}
+    for option, value in {**given, **more}.items():
+        arguments += [f"--{option}", str(value)] if value is not None else []
+    run_processes("evaluation.cluster_study", arguments, processes, progress(TABLE))
+    return list(study_table(open_results(folder), replicates=1).to_pylist())
+
+
+def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The table in short: one line per model, layers and K."""
+    said = []
+    for row in rows:
+        head = f"{row['model']} {row['layers']} K {row['clusters']}"
+        areas = f"deletion {row['deletion_top1']:.3f}, insertion {row['insertion_top1']:.3f}"
+        cost = "" if row["forwards"] is None else f", {row['forwards']:.1f} forwards"
+        said.append(f"{head}: top-1 area of {areas}{cost}, {row['n_images']} images")
+    return said
