@@ -22,6 +22,7 @@ from covar_gen.evaluation.analyses import (
     error_sources,
     judge_agreement,
     published,
+    published_errors,
 )
 from covar_gen.evaluation.analyses.marks import BG_VARIED, ORIGINAL
 from covar_gen.evaluation.results import Results
@@ -101,6 +102,12 @@ TABLES: dict[str, Analysis] = {
         published.compare_backgrounds,
         "The paper's classes per background in what was measured",
         "ViT-B-16-quickgelu/openai, and the paper's backgrounds",
+        published=True,
+    ),
+    "compare_errors": Analysis(
+        published_errors.compare_errors,
+        "Measured shares of errors beside published ones",
+        "explained errors of a model of the paper",
         published=True,
     ),
     "claims": Analysis(

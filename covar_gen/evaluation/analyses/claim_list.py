@@ -1,8 +1,8 @@
 """The claims: what the paper says about accuracy, in our words, and how each is tested.
 
 To add a claim, add an entry to LIST. Where the paper gives no number ("minor", "steep"), the bound
-is ours and stands in the text. Its statements about background-driven errors need attribution maps
-and are no claims about accuracy.
+is ours and stands in the text. Claims about single classes are in class_claims.py, those about what
+drives errors in error_claims.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from covar_gen.evaluation.analyses.claims import Claim, Comparison
 from covar_gen.evaluation.analyses.class_claims import CLASS_CLAIMS
+from covar_gen.evaluation.analyses.error_claims import ERROR_CLAIMS
 from covar_gen.evaluation.analyses.evidence import Evidence, MissingEvidence, Values
 from covar_gen.evaluation.analyses.marks import AVERAGE, BG_VARIED, EIGHT, ORIGINAL
 
@@ -329,5 +330,6 @@ LIST: tuple[Claim, ...] = (
         lambda e: _falls_less(e, ((L14_DATACOMP, L14_LAION),)),
     ),
     *CLASS_CLAIMS,
+    *ERROR_CLAIMS,
 )
 """In the order in which the report shows them."""

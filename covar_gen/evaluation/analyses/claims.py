@@ -1,4 +1,4 @@
-"""What the paper's discussion says about accuracy, tested on what was measured.
+"""What the paper's discussion says about accuracy and errors, tested on what was measured.
 
 The list is in claim_list.py; a claim is one entry there. Each compares a statistic with a bound:
 it holds if the whole 95% interval lies on the side that the claim says, does not hold if the whole
@@ -37,8 +37,9 @@ CLAIMS = columns(
     comparison=(TEXT, f"what is compared; `{EVERY}`: the verdict on the claim as a whole"),
     expected=(TEXT, "what the claim expects of the value; null in the row of the whole claim"),
     **measured("value", "the measured value: percent or percentage points, as the comparison says"),
-    published=(REAL, "the same value by the paper's table 3; null where that does not have it"),
+    published=(REAL, "the same value by the paper's tables 3 and 4 and figure 1(d); null without"),
     verdict=(TEXT, f"`{HOLDS}`, `{FAILS}` or `{OPEN}`"),
+    judge=(TEXT, "who judged here which classes look alike, where Fine-Er is compared; else null"),
     missing=(TEXT, "what was not measured and would be needed; null if nothing"),
 )
 
@@ -52,12 +53,14 @@ class Comparison:
         values: float64 (1 + R,), the statistic; the measured value first.
         relation: the side of the bound on which the claim expects it.
         bound: in the statistic's unit.
+        judge: who judged which classes look alike; None where nobody had to.
     """
 
     what: str
     values: Values
     relation: Literal[">", "<"] = ">"
     bound: float = 0.0
+    judge: str | None = None
 
 
 Test = Callable[[Evidence], Iterator[Comparison]]
@@ -136,6 +139,7 @@ def _rows(claim: Claim, evidence: Evidence, known: Evidence) -> Iterator[dict[st
                 "value_high": high,
                 "published": printed.get(one.what, np.nan),
                 "verdict": verdict(low, high, one.relation, one.bound),
+                "judge": one.judge,
                 "missing": None,
             }
         )
@@ -148,6 +152,7 @@ def _rows(claim: Claim, evidence: Evidence, known: Evidence) -> Iterator[dict[st
         "value_high": np.nan,
         "published": np.nan,
         "verdict": together([str(row["verdict"]) for row in rows], missing),
+        "judge": next((one.judge for one in found if one.judge), None),
         "missing": missing,
     }
     yield from rows

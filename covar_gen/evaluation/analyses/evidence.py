@@ -24,6 +24,7 @@ from covar_gen.evaluation.metrics.intervals import ratio, resample
 from covar_gen.evaluation.results import Results
 
 if TYPE_CHECKING:
+    from covar_gen.evaluation.analyses.error_evidence import ErrorEvidence
     from covar_gen.evaluation.models.zoo import ZooEntry
 
 Values = NDArray[np.float64]
@@ -41,6 +42,7 @@ class Evidence:
         subsets: names of the subsets, and `average`.
         accuracy: float64 (1 + R, M, T), percent.
         results: where they come from; None for published numbers.
+        draws: replicates and seed of the bootstrap.
     """
 
     def __init__(
@@ -63,6 +65,15 @@ class Evidence:
         from covar_gen.evaluation.models.zoo import zoo
 
         return {entry.name: entry for entry in zoo("paper")}
+
+    @cached_property
+    def errors(self) -> ErrorEvidence:
+        """What the errors are made of; read when the first claim asks for it."""
+        from covar_gen.evaluation.analyses import error_evidence
+
+        if self.results is None:
+            return error_evidence.published_errors(self.models)
+        return error_evidence.measured_errors(self.results, *self.draws)
 
     @cached_property
     def group(self) -> tuple[str, ...]:
