@@ -6,7 +6,7 @@ Heavy things are imported inside the commands: `covar-gen --help` answers at onc
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -162,15 +162,26 @@ def gallery(
 @app.command()
 def masks(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="a folder of class folders, a data set, a Hub id")
+        str, typer.Argument(metavar="DATA", help="what `covar-gen evaluate` takes, in the same way")
     ],
     out: Annotated[Path, typer.Option(help="the folder to make")],
     segmenter: Annotated[str, typer.Option(help="see: covar-gen list segmenters")] = "grabcut",
-    source: Annotated[str | None, typer.Option(help="see: covar-gen list sources")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="an option of the segmenter; repeatable"),
     ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="a bound of [masks.accept]; repeatable"),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="a CSV with columns label, class_name: what to look for")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="configuration of a data set")] = None,
+    split: Annotated[str | None, typer.Option(help="split of a data set")] = None,
+    revision: Annotated[str | None, typer.Option(help="commit, branch or tag on the Hub")] = None,
+    image_column: Annotated[str | None, typer.Option(help="column with the images")] = None,
+    label_column: Annotated[str | None, typer.Option(help="column with the labels")] = None,
     processes: Processes = 1,
 ) -> None:
     """Outline the objects of any labelled data set, for the analysis of errors on it.
@@ -183,12 +194,55 @@ def masks(
         data,
         out,
         segmenter=segmenter,
-        source=source,
         options=changes(option),
+        accept=changes(accept),
+        classes=classes,
+        columns={
+            "name": name,
+            "split": split,
+            "revision": revision,
+            "image_column": image_column,
+            "label_column": label_column,
+        },
         processes=processes,
     )
     _say_counts(made)
     typer.echo(f"masks: {out / 'masks' / 'sources'}")
+
+
+@app.command("masks-iou")
+def masks_iou(
+    predicted: Annotated[
+        Path, typer.Option(metavar="RUN|DIR", help="a run with masks, or a folder of PNG masks")
+    ],
+    reference: Annotated[
+        Path, typer.Option(metavar="DIR", help="plain masks or ImageNet-S annotations, PNG")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="for tables and a picture; none if left out")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="919, 300, 50, or a CSV of class and id; the one that fits")
+    ] = None,
+    kind: Annotated[
+        Literal["imagenet-s", "binary"] | None, typer.Option(help="of the references; told itself")
+    ] = None,
+    of: Annotated[
+        Literal["class", "any"],
+        typer.Option("--object", help="of annotations: the image's class, or every class"),
+    ] = "class",
+) -> None:
+    """Compare masks with masks that people drew: intersection over union.
+
+    Example: covar-gen masks-iou --predicted runs/photos-masks --reference annotations --out iou
+    """
+    from covar_gen.commands.mask_notes import lines
+    from covar_gen.commands.masks_iou import masks_iou as compare
+
+    found = compare(predicted, reference, out, classes=classes, kind=kind, of=of)
+    typer.echo("\n".join(lines(found.notes, found.summary.to_pylist(), found.kind)))
+    if out is not None:
+        typer.echo(f"tables: {out}, a row per image in iou.csv")
 
 
 app.command()(evaluating.evaluate)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -117,18 +118,28 @@ def _check_content(run: Run) -> None:
 
 
 def _too_few(run: Run, rows: list[Row]) -> PhotographsError | None:
+    """The error for the first class with too few photographs.
+
+    Without `per_class` a class may have lost them all, as rows with their reasons, but not every
+    class.
+    """
     wanted = run.recipe.classes.per_class
     mend = (
         "Lower per_class, add photographs, or leave the class out, and use a new folder with --run"
     )
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        folder = str(row["key"]).partition("/")[0]
+        counts.setdefault(folder, Counter())[str(row["status"])] += 1
+    nothing = not any(count[OK] for count in counts.values())
     for entry in run.recipe.class_list:
-        of_class = [row for row in rows if str(row["key"]).split("/", 1)[0] == entry.folder]
-        kept = sum(row["status"] == OK for row in of_class)
-        if kept < (wanted or 1):
+        count = counts.get(str(entry.folder), Counter())
+        needed = wanted or int(nothing or not count)
+        if count[OK] < needed:
             asked = f"per_class = {wanted}" if wanted else "at least one is needed"
             what = (
-                f"class {entry.class_name!r} keeps {kept} photographs"
-                f" ({len(of_class) - kept} rejected), {asked}"
+                f"class {entry.class_name!r} keeps {count[OK]} photographs"
+                f" ({count[REJECTED]} rejected), {asked}"
             )
             return PhotographsError(what, where="classes", mend=mend)
     return None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from covar_gen.commands.resolve import resolve
 from covar_gen.commands.run import run_all
+from covar_gen.core import plugins
 from covar_gen.core.plugins import checked
-from covar_gen.core.recipe import Recipe
+from covar_gen.core.recipe import Class, Recipe
 from covar_gen.core.store import Run, create_run
+from covar_gen.evaluation.labels import assign, class_list
+from covar_gen.sources.labelled import Labelled
+from covar_gen.stage_masks import Masks
 
-SPLITS = {"train", "val", "validation", "test"}
-"""Folders of these names alone are the splits of a data set, not classes."""
+SOURCE = Labelled.name()
 
 
 def segment(
@@ -20,46 +24,81 @@ def segment(
     out: Path,
     *,
     segmenter: str = "grabcut",
-    source: str | None = None,
-    options: dict[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    accept: Mapping[str, Any] | None = None,
+    classes: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
     processes: int = 1,
 ) -> Run:
-    """Masks of every photograph of a data set, at the photograph's own size.
+    """Masks of every image of a data set, at the image's own size.
 
     The folder made is a run with the stages classes and masks: it resumes, reports and verifies
     like any other. The masks lie in `out`/masks/sources/, named by class and photograph; the
     manifest says which file each belongs to.
 
     Args:
-        data: a folder of class folders, or anything `datasets.load_dataset` opens.
+        data: whatever `covar-gen evaluate` opens.
         out: the folder to make.
         segmenter: the segmenter's name.
-        source: how to read `data`; None: as a folder if it is one, else through datasets.
         options: the segmenter's options.
+        accept: bounds of [masks.accept] other than the default ones.
+        classes: a CSV with the columns class_name and label, or a text file of names: what the
+            segmenter looks for. None: the labels' own names, of wnids the ones that are known.
+        columns: name, split, revision, image_column and label_column, as far as they are given;
+            see `covar_gen.evaluation.data.open_data`.
         processes: how many share the work.
 
     Raises:
         CovarError: what stops a run.
     """
-    folder = Path(data)
-    found = source or ("folder" if folder.is_dir() and _has_class_folders(folder) else "datasets")
-    values = {
+    folder = Path(data).expanduser()
+    path = str(folder.resolve()) if folder.exists() else data
+    given = {name: value for name, value in (columns or {}).items() if value is not None}
+    values: dict[str, Any] = {
         "name": "masks",
         "classes": {
-            "source": found,
-            "path": str(folder.resolve()) if folder.exists() else data,
+            "source": SOURCE,
+            "path": path,
             "size": "original",
+            "options": {SOURCE: given} if given else {},
         },
-        "masks": {"segmenter": segmenter, "options": {segmenter: options} if options else {}},
+        "masks": {
+            "segmenter": segmenter,
+            "accept": dict(accept or {}),
+            "options": {segmenter: dict(options)} if options else {},
+        },
     }
+    if classes is not None:
+        values["classes"]["classes"] = _named(classes, path, given)
     recipe = resolve(checked(Recipe, values, ""), Path.cwd(), out)
+    # The masks' section is looked at before anything is made.
+    Masks(Run(out, recipe)).identity()
     run = create_run(out, recipe)
     run_all(run, processes=processes)
     return run
 
 
-def _has_class_folders(folder: Path) -> bool:
-    """True for class folders of image files; Parquet files and folders of splits are none."""
-    parquet = any(folder.rglob("*.parquet")) or any(folder.rglob("*.arrow"))
-    folders = {child.name for child in folder.iterdir() if child.is_dir()}
-    return not parquet and bool(folders) and not folders <= SPLITS
+def _named(classes: str, path: str, given: Mapping[str, str]) -> list[Class]:
+    """The labels of the data with the names that a file gives them.
+
+    Raises:
+        LabelsError: no such file, or a label that is not in it.
+    """
+    options = {**given, "path": path}
+    source = plugins.make("sources", SOURCE, Labelled, options, "classes.source")
+    texts = source.labels()
+    labels = [source.data.labels[source.numbers[text]] for text in texts]
+    names = class_list(classes, "generic", labels, path)
+    places = assign(labels, names, path)
+    return [
+        Class(
+            class_id=number,
+            class_name=names.names[place],
+            label=text,
+            wnid=label.wnid,
+            imagenet_index=label.imagenet_index,
+        )
+        for number, (text, label, place) in enumerate(
+            zip(texts, labels, places.tolist(), strict=True), start=1
+        )
+    ]

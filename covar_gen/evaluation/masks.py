@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,15 +86,20 @@ def _by_key(run: Run, keys: pa.ChunkedArray) -> pa.Array:
 
 
 def _by_content(run: Run, content: NDArray[np.int64]) -> pa.Array:
-    photographs = run.table("sources", ["key", "photograph_sha256"])
+    photographs = run.table("sources", ["key", "photograph_sha256", "params"])
     masks = run.table("masks_sources", ["key", "mask", "status"])
     masks = masks.filter(pc.equal(masks["status"], OK))
-    place = pc.index_in(photographs["key"], value_set=masks["key"].combine_chunks())
-    paths = masks["mask"].take(place).to_pylist()
-    sums = photographs["photograph_sha256"].to_pylist()
+    mask_of = dict(zip(masks["key"].to_pylist(), masks["mask"].to_pylist(), strict=True))
     known = {
-        int(sha256[:16], 16) >> 1: path
-        for sha256, path in zip(sums, paths, strict=True)
-        if sha256 is not None
+        int(row["photograph_sha256"][:16], 16) >> 1: path
+        for row in photographs.to_pylist()
+        if row["photograph_sha256"] and (path := mask_of.get(_outlined(row)))
     }
     return pa.array([known.get(int(number)) for number in content], pa.string())
+
+
+def _outlined(row: dict[str, Any]) -> str:
+    """Key of the photograph that shows a photograph's pixels: of the same class, its twin's."""
+    key: str = row["key"]
+    twin: str = json.loads(row["params"] or "{}").get("of", key)
+    return twin if twin.partition("/")[0] == key.partition("/")[0] else key

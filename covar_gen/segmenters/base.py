@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from covar_gen.core.arrays import Image, Json, Mask, Rejected
 from covar_gen.core.plugins import Plugin
@@ -50,7 +51,14 @@ class Segmentation:
 
 
 class Segmenter(Plugin, ABC):
-    """Outlines the object of each photograph."""
+    """Outlines the object of each photograph.
+
+    Attributes:
+        reads_names: True if it looks for the class's name; classes that are called by a number or
+            a wnid are then refused before anything is computed.
+    """
+
+    reads_names: ClassVar[bool] = True
 
     @abstractmethod
     def segment(self, batch: Sequence[SegmentRequest]) -> Sequence[Segmentation | Rejected]:

@@ -84,6 +84,7 @@ class Grabcut(Segmenter):
         smooth: float = Field(default=0.004, ge=0, le=0.1)
 
     options: Options
+    reads_names = False
     version = "2"
     requires = ("cv2", "skimage")
 

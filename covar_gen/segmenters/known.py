@@ -14,6 +14,8 @@ from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 class Known(Segmenter):
     """Refuses whatever came without a mask."""
 
+    reads_names = False
+
     def segment(self, batch: Sequence[SegmentRequest]) -> list[Segmentation | Rejected]:
         """no_known_mask for every request."""
         return [Rejected("no_known_mask") for _ in batch]
