@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, field_validator
 
 from covar_gen.core.arrays import Image, Json, Rejected, check_image
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import PluginError, WeightsError
 from covar_gen.core.plugins import PluginOptions, RecipePath
 from covar_gen.core.ranks import Ranks
 from covar_gen.segmenters._original_models import grounding_dino, quieten, sam, text_parts
@@ -165,21 +165,20 @@ class GroundingDinoSam(Segmenter):
 
         Raises:
             WeightsError: a checkpoint cannot be had, is another model's, or not the one pinned.
+            PluginError: the device cannot be used.
         """
-        import torch
         from segment_anything import SamPredictor
 
         if self._detector is not None:
             return
         quieten()
-        place = self.options.device or _device()
+        place = self._place()
         where = f"{self.name()}.text_encoder"
         tokenizer, config = text_parts(self._text_folder(), where)
         weights = self.detector.read()
         detector = grounding_dino(weights, tokenizer, config, self.detector.where)
         self._predictor = SamPredictor(sam(self.sam.read(), self.sam.where).to(place))
         self._detector = detector.to(place).requires_grad_(requires_grad=False)
-        self._place = torch.device(place)
         named = (self.detector, self.sam)
         self.model = " + ".join(f"{part.found.name}@{part.content[:12]}" for part in named)
 
@@ -214,7 +213,7 @@ class GroundingDinoSam(Segmenter):
             masks, _, _ = self._predictor.predict_torch(
                 point_coords=None,
                 point_labels=None,
-                boxes=prompts.to(self._place),
+                boxes=prompts.to(self._predictor.device),
                 multimask_output=False,
             )
         return Segmentation(masks.any(0)[0].cpu().numpy(), params)
@@ -234,7 +233,7 @@ class GroundingDinoSam(Segmenter):
         from groundingdino.util.utils import get_phrases_from_posmap
 
         words = caption(text)
-        seen = self._seen(image).to(self._place)
+        seen = self._seen(image).to(self._predictor.device)
         found = self._detector(seen[None], captions=[words])
         chances = found["pred_logits"][0].cpu().sigmoid()
         scores = chances.max(1).values
@@ -259,7 +258,24 @@ class GroundingDinoSam(Segmenter):
 
         options = self.options
         small, _ = resize(Pillow.fromarray(image), None, options.short_side, options.long_side)
-        return functional.normalize(functional.to_tensor(small), MEAN, SPREAD)
+        seen: torch.Tensor = functional.normalize(functional.to_tensor(small), MEAN, SPREAD)
+        return seen
+
+    def _place(self) -> torch.device:
+        import torch
+
+        given = self.options.device
+        if given is None and not torch.cuda.is_available():
+            return torch.device("cpu")
+        if given is None:
+            # Processes that share a machine share its GPUs.
+            given = f"cuda:{Ranks.from_environment().local % torch.cuda.device_count()}"
+        try:
+            return torch.zeros(0, device=given).device
+        except (RuntimeError, AssertionError) as error:
+            what = f"the device {given!r} cannot be used: {str(error).splitlines()[0]}"
+            mend = "Write cpu, cuda or cuda:0, or leave the option out"
+            raise PluginError(what, where=f"{self.name()}.device", mend=mend) from error
 
     def _text_folder(self) -> Path:
         given, where = self.options, f"{self.name()}.text_encoder"
@@ -277,11 +293,3 @@ def caption(text: str) -> str:
     """A text as Grounding DINO was trained on it: lower case, without space around, a full stop."""
     words = text.lower().strip()
     return words if words.endswith(".") else f"{words}."
-
-
-def _device() -> str:
-    import torch
-
-    if not torch.cuda.is_available():
-        return "cpu"
-    return f"cuda:{Ranks.from_environment().local % torch.cuda.device_count()}"

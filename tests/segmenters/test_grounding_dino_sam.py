@@ -483,6 +483,14 @@ def test_a_text_encoder_without_tokenizer_or_marks_is_refused(
     refused(make(text_encoder=str(tmp_path)), "text_encoder: ", "no text encoder in")
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(make: Callable[..., Segmenter], device: str) -> None:
+    plugin = make(device=device)
+    with pytest.raises(PluginError, match=rf"grounding_dino_sam\.device: .*'{device}'") as caught:
+        plugin.setup()
+    assert "\n" not in caught.value.line()
+
+
 def test_packages_that_are_missing_are_named(
     make: Callable[..., Segmenter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
