@@ -80,7 +80,7 @@ class ViewpointsStage(Stage):
                 image=works[0].image,
                 mask=works[0].known_mask,
                 wanted=tuple(_pose(work.key) for work in works),
-                seed=seed_of(self.run.recipe.seed, self.table, key),
+                seed=seed_of(self.run.recipe.seed, self.table, key, works[0].attempt),
             )
             for key, works in siblings.items()
         ]

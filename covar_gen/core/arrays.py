@@ -28,11 +28,14 @@ class Rejected:
         reason: a slug (lower case, underscores), counted at the end of a stage.
         params: measurements that led to it, kept in the row's `params`.
         columns: measurements that have columns of their own in the table.
+        again: whether other randomness may give something better: the item is then made again
+            with the next attempt's seed, up to the stage's limit.
     """
 
     reason: str
     params: dict[str, Json] = field(default_factory=dict)
     columns: dict[str, object] = field(default_factory=dict)
+    again: bool = False
 
 
 def check_image(image: NDArray[np.generic], what: str) -> Image:

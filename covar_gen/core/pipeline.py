@@ -92,11 +92,12 @@ class _Pending:
     missing: bool
     decoded: Future[tuple[Image, Mask | None]]
 
-    def work(self, stage: Stage) -> Work:
+    def work(self, stage: Stage, attempt: int = 0) -> Work:
         """The row with its parent's pixels."""
-        seed = seed_of(stage.run.recipe.seed, stage.table, self.key)
+        seed = seed_of(stage.run.recipe.seed, stage.table, self.key, attempt)
         image, mask = self.decoded.result()
-        return Work(self.key, self.key.rpartition("/")[2], self.parent, image, mask, seed)
+        name = self.key.rpartition("/")[2]
+        return Work(self.key, name, self.parent, image, mask, seed, attempt)
 
 
 class _Loader:
@@ -168,6 +169,33 @@ def which(stage: Stage, key: str, parent: dict[str, Any]) -> Row:
         "parent_sha256": parent["sha256"],
         **stage.columns(key),
     }
+
+
+def _attempted(
+    stage: Stage, chunk: Sequence[_Pending]
+) -> tuple[list[Work], list[Made | Rejected]]:
+    """The rows of a chunk, each at the attempt that counts, and their answers.
+
+    Rows that ask for another attempt are made again together, whether they are missing or not:
+    what an attempt's batch consists of depends on the chunk alone.
+    """
+    works = [pending.work(stage) for pending in chunk]
+    found = list(answers(stage, works))
+    for attempt in range(1, stage.attempts):
+        again = [
+            place
+            for place, answer in enumerate(found)
+            if isinstance(answer, Rejected) and answer.again
+        ]
+        if not again:
+            break
+        for place in again:
+            works[place] = chunk[place].work(stage, attempt)
+        for place, answer in zip(
+            again, answers(stage, [works[place] for place in again]), strict=True
+        ):
+            found[place] = answer
+    return works, found
 
 
 def answers(stage: Stage, works: list[Work]) -> Sequence[Made | Rejected]:
@@ -250,8 +278,7 @@ class _Worker:
 
     def _make(self, chunk: list[_Pending]) -> list[Future[Row]]:
         """The rows of a chunk that are missing, made and on their way to files."""
-        works = [pending.work(self.stage) for pending in chunk]
-        found = answers(self.stage, works)
+        works, found = _attempted(self.stage, chunk)
         self._check_tool(found)
         return [
             self.pool.submit(self._save, work, answer)
@@ -279,7 +306,7 @@ class _Worker:
         """Encode and publish a row's files."""
         stage = self.stage
         row = which(stage, work.key, work.parent)
-        row.update(seed=work.seed, attempt=0, params=params_json(answer.params))
+        row.update(seed=work.seed, attempt=work.attempt, params=params_json(answer.params))
         if isinstance(answer, Rejected):
             said = {**answer.columns, **answer.params} or ""
             log.warning("%s: rejected: %s %s", work.key, answer.reason, said)
@@ -329,8 +356,8 @@ def remake(stage: Stage, plan: Plan, index: int) -> Made | Rejected | None:
     with ThreadPoolExecutor(1) as pool:
         _, chunks = _Loader(stage, again, pool).load(span)
         for chunk in chunks:
-            works = [pending.work(stage) for pending in chunk]
-            for pending, answer in zip(chunk, answers(stage, works), strict=True):
+            _, found = _attempted(stage, chunk)
+            for pending, answer in zip(chunk, found, strict=True):
                 if pending.missing:
                     return answer
     return None

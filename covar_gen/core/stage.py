@@ -27,7 +27,8 @@ class Work:
         parent: the input row (see `core.plan.PARENT`), with the path of its mask.
         image: uint8 (H, W, 3), RGB: the parent's image.
         mask: bool (H, W): the parent's object; None where the stage reads no masks.
-        seed: all randomness of this row.
+        seed: all randomness of this row in this attempt.
+        attempt: how many earlier ones were rejected.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Work:
     image: Image
     mask: Mask | None
     seed: int
+    attempt: int = 0
 
     @property
     def known_mask(self) -> Mask:
@@ -74,11 +76,13 @@ class Stage(ABC):
         table: what it makes.
         batch: rows that a model works on at once, where its answers depend on that; None where
             rows are independent, and `make` is given whatever is missing of a block.
+        attempts: how often a row is made at most, where its answer asks for another attempt.
         tool: plugin named by rows that `make` refused.
     """
 
     table: str
     batch: int | None = None
+    attempts: int = 1
     tool: str = ""
     reads_masks: ClassVar[bool] = True
 
