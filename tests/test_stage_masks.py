@@ -211,6 +211,8 @@ def test_a_batch_of_a_segmenter_that_was_begun_is_computed_whole_again(
     journal = Journal(run.folder("masks_sources"), "masks_sources", staging)
     journal.append([{"key": key, "status": "rejected", "reason": "x"} for key in keys[:4]])
     journal.close()
+    staging.close()
+    staging = Staging(run.root)
     try:
         run_stage(Masks(run), staging, Ranks(), threads=2)
     finally:
