@@ -58,6 +58,7 @@ class Masks(Stage):
             section.options.get(section.segmenter),
             "masks.segmenter",
         )
+        self.batch = self.segmenter.batch
         if self.segmenter.reads_names:
             self._check_names()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from covar_gen.core.arrays import Mask, Rejected
 from covar_gen.core.errors import MixtureError, RecipeError
 from covar_gen.core.files import Staging
+from covar_gen.core.journal import Journal
 from covar_gen.core.outlines import Outline
 from covar_gen.core.pipeline import run_stage
 from covar_gen.core.ranks import Ranks
@@ -182,3 +184,40 @@ def test_a_bound_that_is_none_is_refused(recipe: Path, line: str, said: str) -> 
     with pytest.raises(RecipeError) as error:
         read_recipe(recipe)
     assert said in error.value.line()
+
+
+class Together(Segmenter):
+    """Its answers show who was computed together."""
+
+    asked: ClassVar[list[list[str]]] = []
+
+    @property
+    def batch(self) -> int:
+        return 3
+
+    def segment(self, batch: Sequence[SegmentRequest]) -> list[Segmentation]:
+        self.asked.append([request.key for request in batch])
+        return [Segmentation(drawn(slice(0, 10 * len(batch)), slice(9, 20))) for _ in batch]
+
+
+def test_a_batch_of_a_segmenter_that_was_begun_is_computed_whole_again(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Together, "asked", [])
+    run = steps("run", only=["sources"], block=8)
+    monkeypatch.setattr("covar_gen.stage_masks.plugins.make", lambda *_given: Together())
+    keys = run.table("sources", ["key"])["key"].to_pylist()
+    staging = Staging(run.root)
+    journal = Journal(run.folder("masks_sources"), "masks_sources", staging)
+    journal.append([{"key": key, "status": "rejected", "reason": "x"} for key in keys[:4]])
+    journal.close()
+    staging.close()
+    staging = Staging(run.root)
+    try:
+        run_stage(Masks(run), staging, Ranks(), threads=2)
+    finally:
+        staging.close()
+    assert Together.asked == [keys[3:]]
+    rows = run.table("masks_sources").to_pylist()
+    assert [row["reason"] for row in rows] == ["x"] * 4 + [None] * 2
+    assert rows[-1]["object_coverage"] == 30 * 11 / 3072

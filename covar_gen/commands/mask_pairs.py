@@ -75,14 +75,19 @@ def pair(predicted: Sequence[str], references: Sequence[str]) -> Pairs:
 
 
 def _alike(first: str, second: str, *, folders_count: bool) -> int:
-    """Parts that two names share, from their ends; 0 where their folders contradict each other."""
+    """Parts that two names share, from their ends, and one more where they are the same.
+
+    0 where their folders contradict each other.
+    """
     parts = [PurePosixPath(name).parts for name in (first, second)]
     same = 0
     for one, other in zip(*(reversed(part) for part in parts), strict=False):
         if one != other:
             break
         same += 1
-    return 0 if folders_count and same < 2 and min(map(len, parts)) > 1 else same  # noqa: PLR2004
+    if folders_count and same < 2 and min(map(len, parts)) > 1:  # noqa: PLR2004 - a folder
+        return 0
+    return same + (first == second)
 
 
 def counted(reasons: Mapping[int, Rejected]) -> dict[str, int]:
