@@ -37,6 +37,7 @@ class BackgroundsStage(Stage):
         where = "backgrounds.editor"
         options = section.options.get(section.editor)
         self.editor = plugins.make("editors", section.editor, Editor, options, where)
+        self.follow(self.editor)
 
     def identity(self) -> dict[str, Json]:
         """The editor, the instruction, the backgrounds and the run's seed."""

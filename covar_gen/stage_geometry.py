@@ -44,6 +44,7 @@ class GeometryStage(Stage):
         options = section.options.get(section.inpainter)
         where = "geometry.inpainter"
         self.inpainter = plugins.make("inpainters", section.inpainter, Inpainter, options, where)
+        self.follow(self.inpainter)
 
     def identity(self) -> dict[str, Json]:
         """The variants, the inpainter and the run's seed."""
@@ -67,8 +68,14 @@ class GeometryStage(Stage):
 
     def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
         """Vary each parent, inpaint what is unknown in one batch."""
+        # An image that is painted again is still turned and moved as the first time.
         varied = [
-            self.variants[w.name].vary(w.image, w.known_mask, generator(w.seed)) for w in batch
+            self.variants[w.name].vary(
+                w.image,
+                w.known_mask,
+                generator(seed_of(self.run.recipe.seed, self.table, w.key)),
+            )
+            for w in batch
         ]
         answers = self.inpainter.fill(
             [self._request(work, change) for work, change in zip(batch, varied, strict=True)]

@@ -42,6 +42,7 @@ class ScaleStage(Stage):
         options = section.options.get(section.inpainter)
         where = "scale.inpainter"
         self.inpainter = plugins.make("inpainters", section.inpainter, Inpainter, options, where)
+        self.follow(self.inpainter)
 
     def identity(self) -> dict[str, Json]:
         """The inpainter, the factors and the run's seed."""

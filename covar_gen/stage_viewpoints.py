@@ -37,6 +37,7 @@ class ViewpointsStage(Stage):
         self.count = section.views
         options = section.options.get(section.viewer)
         self.viewer = plugins.make("viewers", section.viewer, Viewer, options, "viewpoints.viewer")
+        self.follow(self.viewer)
         poses = len(self.viewer.poses)
         if self.count > poses:
             what = f"{self.count} views asked for, {section.viewer} has {poses}"

@@ -90,6 +90,16 @@ class Plugin:
     def __init__(self, options: PluginOptions | None = None) -> None:
         self.options = options if options is not None else type(self).Options()
 
+    @property
+    def batch(self) -> int | None:
+        """Items computed together, where that changes the last digits; None where it does not."""
+        return None
+
+    @property
+    def attempts(self) -> int:
+        """How often an item is made at most, where an answer asks for another attempt."""
+        return 1
+
     @classmethod
     def name(cls) -> str:
         """The file's name, by which recipes call the plugin."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
 from covar_gen.core.flow import Step, step_of
+from covar_gen.core.plugins import Plugin
 from covar_gen.core.rows import OK, Row
 from covar_gen.core.store import Run
 
@@ -97,6 +98,15 @@ class Stage(ABC):
     @abstractmethod
     def identity(self) -> dict[str, Json]:
         """What decides the table's content besides its input."""
+
+    def follow(self, plugin: Plugin) -> None:
+        """Make rows as the plugin needs it: as often, and in whole blocks if it works in batches.
+
+        A block is given to the plugin whole, of which it makes batches: so its batches are full
+        even where some rows need no computing.
+        """
+        self.attempts = plugin.attempts
+        self.batch = None if plugin.batch is None else self.run.recipe.block
 
     def setup(self) -> None:
         """Load what is expensive, once per process, before the first batch."""

@@ -60,11 +60,6 @@ class Segmenter(Plugin, ABC):
 
     reads_names: ClassVar[bool] = True
 
-    @property
-    def batch(self) -> int | None:
-        """Images computed together, where the answers depend on that; None where they do not."""
-        return None
-
     @abstractmethod
     def segment(self, batch: Sequence[SegmentRequest]) -> Sequence[Segmentation | Rejected]:
         """One answer per request, in their order."""
