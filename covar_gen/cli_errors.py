@@ -52,7 +52,7 @@ def judge(
             folder, export, judges=judges, options=options, verdicts=verdicts
         )
         typer.echo(f"{count} questions in {export}")
-        typer.echo(f"next: covar-gen judge {folder} --import ANSWERS.jsonl")
+        typer.echo("next: the same command with --import ANSWERS.jsonl in place of --export")
         return
     if answers:
         came, asked = judging.read_answers(

@@ -108,6 +108,11 @@ def errors(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="an option of the method; repeatable"),
     ] = None,
+    *,
+    sweep: Annotated[
+        bool,
+        typer.Option("--sweep", help="also with 3, 5 and 10 clusters, and the last layer only"),
+    ] = False,
     judge: Annotated[
         str | None, typer.Option(help="see: covar-gen list judges; `none` asks nobody")
     ] = None,
@@ -126,19 +131,20 @@ def errors(
     from covar_gen.commands.errors import lines
     from covar_gen.core.changes import changes
 
-    rows = explain_errors(
+    counted = explain_errors(
         folder,
         models=models,
         masks=masks,
         method=method,
         options=changes(option),
+        sweep=sweep,
         judge=judge,
         judge_options=changes(judge_option),
         device=device,
         processes=processes,
         say=typer.echo,
     )
-    typer.echo("\n".join(lines(rows)))
+    typer.echo("\n".join(lines(counted)))
     typer.echo(f"next: covar-gen report {folder}")
 
 

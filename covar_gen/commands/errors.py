@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from covar_gen.core.errors import EvaluationFolderError
 from covar_gen.core.launch import progress
 from covar_gen.core.processes import run_processes
 from covar_gen.evaluation.analyses.error_sources import error_sources as sources_table
-from covar_gen.evaluation.explained import JUDGED
+from covar_gen.evaluation.error_sources import SWEEP, variants
+from covar_gen.evaluation.explained import JUDGED, explained, label, short_label
 from covar_gen.evaluation.judges import Choice, Judge, VerdictFile, default_judge, verdicts_file
 from covar_gen.evaluation.judging import ask, ready
 from covar_gen.evaluation.models.base import public_name
@@ -21,6 +22,20 @@ from covar_gen.evaluation.results import Results, open_results
 
 NONE = "none"
 """Instead of a judge: nobody is asked."""
+SHOWN = 4
+"""From so many models on, they are counted instead of named."""
+
+
+class Counted(NamedTuple):
+    """What errors are made of.
+
+    Attributes:
+        rows: of the table `error_sources`: those of the models and the method asked for.
+        others: what is explained there too: method in short -> models.
+    """
+
+    rows: list[dict[str, Any]]
+    others: dict[str, list[str]]
 
 
 def errors(
@@ -30,12 +45,13 @@ def errors(
     masks: str | None = None,
     method: str = "cci",
     options: dict[str, Any] | None = None,
+    sweep: bool = False,
     judge: str | None = None,
     judge_options: dict[str, Any] | None = None,
     device: str | None = None,
     processes: int = 1,
     say: Callable[[str], None] = lambda _line: None,
-) -> list[dict[str, Any]]:
+) -> Counted:
     """Explain the errors, have the confused classes judged, and count.
 
     Args:
@@ -44,14 +60,15 @@ def errors(
         masks: a run folder with masks; None: the run that was evaluated.
         method: an attribution method.
         options: the method's own.
+        sweep: also with other numbers of clusters and layers.
         judge: a judge of visual similarity; None: the default one; `none`: nobody.
         judge_options: the judge's own.
         device: a torch device.
         processes: how many share the work.
-        say: is told which judge spoke and why.
+        say: is told what is tried, and which judge spoke and why.
 
     Returns:
-        The rows of the table `error_sources`.
+        The rows of the table `error_sources` that were asked for, and what else there is.
 
     Raises:
         CovarError: whatever stops it.
@@ -61,17 +78,28 @@ def errors(
     if not names:
         mend = "Type the same `covar-gen evaluate` command again: it goes on"
         raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
-    asked = _chosen(results, judge, judge_options or {}) if judge != NONE else None
+    tried = variants(method, options or {}, SWEEP if sweep else SWEEP[:1])
+    spoken = _chosen(results, judge, judge_options or {}) if judge != NONE else None
     arguments = [str(folder), "--models", ",".join(names), "--method", method]
-    arguments += ["--options", json.dumps(options or {})]
+    arguments += ["--options", json.dumps(options or {}), *(["--sweep"] if sweep else [])]
     for option, value in (("--masks", masks), ("--device", device)):
         arguments += [option, value] if value is not None else []
+    if sweep:
+        named = "; ".join(short_label(each.identity()) for each in tried)
+        say(f"explaining each error {len(tried)} times: {named}")
     run_processes("evaluation.error_sources", arguments, processes, progress("error_sources"))
     results = open_results(folder)
-    if asked:
-        found = ask(results, asked[0], VerdictFile(verdicts_file()), results.root / JUDGED)
-        say(f"judge: {found.line()}; {asked[1]}")
-    return list(sources_table(results, replicates=1).to_pylist())
+    if spoken:
+        found = ask(results, spoken[0], VerdictFile(verdicts_file()), results.root / JUDGED)
+        say(f"judge: {found.line()}; {spoken[1]}")
+    rows = sources_table(results, replicates=1).to_pylist()
+    shown = label(tried[0].identity())
+    asked_for = [row for row in rows if row["method"] == shown and row["model"] in names]
+    others: dict[str, list[str]] = {}
+    for each in explained(results):
+        if each.method != shown or each.model not in names:
+            others.setdefault(each.short, []).append(each.model)
+    return Counted(asked_for, others)
 
 
 def _chosen(results: Results, name: str | None, options: dict[str, Any]) -> tuple[Judge, str]:
@@ -83,15 +111,29 @@ def _chosen(results: Results, name: str | None, options: dict[str, Any]) -> tupl
     return judge, choice.why
 
 
-def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The table in short: one line per model, method and subset."""
-    said = []
-    for row in rows:
-        shares = ", ".join(
-            f"{name} {row[name]:.1f}"
-            for name in ("background", "fine", "other", "unscored", "undecided", "unexplained")
-            if row[name]
+def lines(counted: Counted) -> list[str]:
+    """The rows asked for, one line per model and subset, and what else has been explained."""
+    said = [_line(row) for row in counted.rows]
+    if counted.others:
+        listed = "; ".join(
+            f"{method} ({', '.join(models) if len(models) < SHOWN else f'{len(models)} models'})"
+            for method, models in counted.others.items()
         )
-        errors = f"{row['n_errors']} errors"
-        said.append(f"{row['model']} {row['subset']}: {errors}{': ' if shares else ''}{shares}")
+        said.append(f"in the report's table error_sources too: {listed}")
+    return said
+
+
+def _line(row: dict[str, Any]) -> str:
+    """One subset of one model, shares in percent of its errors."""
+    shares = [
+        f"{name} {row[name]:.1f}"
+        for name in ("background", "fine", "other", "unscored", "undecided", "unexplained")
+        if row[name]
+    ]
+    said = f"{row['model']} {row['subset']}: {row['n_errors']} errors"
+    if shares:
+        said += f": {', '.join(shares)}"
+    if row["chance"] is not None:
+        random = f"background {row['chance']:.1f}, excess {row['excess_chance']:.1f}"
+        said += f"; excess {row['excess']:.1f}; random maps: {random}"
     return said

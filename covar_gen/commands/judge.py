@@ -15,6 +15,7 @@ from covar_gen.evaluation.judges import (
     VerdictFile,
     export_questions,
     import_answers,
+    pending,
     verdicts_file,
 )
 from covar_gen.evaluation.judges.choosing import without_key
@@ -39,7 +40,8 @@ def judge(
 ) -> list[Asked]:
     """Have the classes that object-driven errors confuse judged by several judges.
 
-    Every judge is made ready before the first is asked: a misspelt option costs nothing.
+    Every judge is made ready before the first is asked: a misspelt option or a missing key costs
+    nothing.
 
     Args:
         folder: an evaluation folder whose errors were explained.
@@ -61,10 +63,15 @@ def judge(
         for line in lacking:
             say(line)
     asked = _ready(results, names, options or {})
-    confused(results, stored_classes(results))
+    classes, cache = stored_classes(results), VerdictFile(verdicts or verdicts_file())
+    pairs = confused(results, classes)
+    for one in asked:
+        # Without a key the first judge would be asked for nothing.
+        if pending(pairs, one, cache, classes.groups):
+            one.setup()
     found = []
     for one in asked:
-        found.append(ask(results, one, VerdictFile(verdicts or verdicts_file())))
+        found.append(ask(results, one, cache))
         say(found[-1].line())
     return found
 
@@ -95,6 +102,9 @@ def write_questions(
     results = open_results(folder)
     one, cache = _single(results, judges, options or {}, verdicts)
     classes = stored_classes(results)
+    if path.is_dir():
+        raise PluginError("a folder, not a file", where=path, mend="Name a .jsonl file")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return export_questions(path, confused(results, classes), one, cache, classes.groups)
 
 
@@ -169,10 +179,15 @@ def agreement_lines(folder: Path) -> list[str]:
             continue
         ends = ""
         if row["kappa_low"] is not None:
-            ends = f" ({row['kappa_low']:.2f} to {row['kappa_high']:.2f})"
+            ends = f" ({_two(row['kappa_low'])} to {_two(row['kappa_high'])})"
         agree = f"agree on {row['agreement']:.1f} % of {row['n_scored']} pairs"
-        said.append(f"{two}: {agree}, kappa {row['kappa']:.2f}{ends}")
+        said.append(f"{two}: {agree}, kappa {_two(row['kappa'])}{ends}")
     return said
+
+
+def _two(value: float) -> str:
+    """Two decimals; nothing is minus zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def came_line(came: Imported) -> str:

@@ -2,7 +2,7 @@
 
 Reads:  an evaluation folder, its images, and masks of their objects
 Writes: DIR/<model>/errors-<method>/ : one row per misclassified image (rows of ERRORS)
-Launch: accelerate launch covar_gen/evaluation/error_sources.py DIR [--masks RUN] [--models M,...]
+Launch: accelerate launch covar_gen/evaluation/error_sources.py DIR [--masks RUN] [--sweep]
 
 Every error keeps its row: without a mask, with a flat map, or where neither overlap is larger by
 enough, nothing is decided, and that is counted.
@@ -16,86 +16,45 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from covar_gen.core.arrays import Json
 from covar_gen.core.environment import record
-from covar_gen.core.errors import MixtureError
-from covar_gen.core.files import Staging, sweep, sync
+from covar_gen.core.errors import MixtureError, PluginError
+from covar_gen.core.files import Staging, sync
+from covar_gen.core.files import sweep as clean
 from covar_gen.core.journal import parquet_bytes
 from covar_gen.core.launch import THREADS, guarded, leash, logging_to, progress
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
-from covar_gen.core.rows import OK, REJECTED
-from covar_gen.core.seeds import generator, seed_of
 from covar_gen.evaluation.attribution import get_method
-from covar_gen.evaluation.attribution.alignment import pixel_map, seen
 from covar_gen.evaluation.attribution.base import Method
 from covar_gen.evaluation.classifiers import classifier
 from covar_gen.evaluation.computing import Device, device_of
-from covar_gen.evaluation.data import Data, open_data
+from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.explained import PREFIX, wrong_rows
-from covar_gen.evaluation.labels import ClassList
-from covar_gen.evaluation.masks import Masks, masks_of
+from covar_gen.evaluation.explaining import Explainer, Question
+from covar_gen.evaluation.masks import masks_of
 from covar_gen.evaluation.models import load_model
-from covar_gen.evaluation.models.base import Model
-from covar_gen.evaluation.overlaps import chances, overlaps
 from covar_gen.evaluation.preparing import claim, stored_classes
-from covar_gen.evaluation.reading import Batch, batches
 from covar_gen.evaluation.results import MADE_WITH, Results, open_results, part_name
-from covar_gen.evaluation.rows import ERRORS, MARGINS, THRESHOLDS
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 TABLE = "error_sources"
 BLOCK = 128
 """Errors per part."""
-BATCH = 8
-NO_MASK, ANOTHER_SIZE = "no_mask", "mask_of_another_size"
-"""Reasons why an error has no overlaps."""
-CHANCE = 8
-"""Random maps that each map is compared with: its own patches in another order."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of every error.
-
-    Attributes:
-        results: the evaluation.
-        data: its images.
-        masks: of their objects.
-        method: that explains the predictions.
-        classes: the label set.
-    """
-
-    results: Results
-    data: Data
-    masks: Masks
-    method: Method
-    classes: ClassList
-
-    def identity(self, model: Model) -> dict[str, Json]:
-        """What decides the rows."""
-        return {
-            "model": model.identity(),
-            "method": self.method.identity(),
-            "masks": self.masks.digest,
-            "images": self.results.about["images"],
-            "classes": self.results.about["classes"],
-            "thresholds": list(THRESHOLDS),
-            "margins": list(MARGINS),
-            "chance": CHANCE,
-            "columns": list(ERRORS.names),
-        }
+SWEEP: tuple[dict[str, Json], ...] = (
+    {},
+    {"clusters": 3},
+    {"clusters": 5},
+    {"clusters": 10},
+    {"layers": "last"},
+)
+"""Options that a sweep tries one after the other, beside those given."""
 
 
 def error_sources(
@@ -105,6 +64,7 @@ def error_sources(
     masks: str | None = None,
     method: str = "cci",
     options: Mapping[str, Any] | None = None,
+    sweep: bool = False,
     device: str | None = None,
     threads: int = 2,
     report: Report = lambda _done, _total: None,
@@ -117,6 +77,7 @@ def error_sources(
         masks: a run folder with masks of the images; None: the run that was evaluated.
         method: an attribution method.
         options: the method's own.
+        sweep: also with the options of SWEEP, each in rows of its own.
         device: a torch device; None: a GPU where there is one.
         threads: that decode, and that compute on a CPU.
         report: told of errors done.
@@ -125,19 +86,54 @@ def error_sources(
         EvaluationFolderError, IncompleteInputError: the folder, or its masks, are not as needed.
         MixtureError: the images are others now, or the rows there were made with something else.
         ModelError: the method cannot explain the model.
+        PluginError: no such method or option, or nothing of a sweep is an option of the method.
     """
     results = open_results(root)
     ranks = Ranks.from_environment()
     names = list(models) if models else results.models()
-    question = _question(results, names, masks, get_method(method, **(options or {})))
-    sweep(root)
+    methods = variants(method, options or {}, SWEEP if sweep else SWEEP[:1])
+    first = _question(results, names, masks, methods[0])
+    questions = [replace(first, method=each) for each in methods]
+    clean(root)
     staging = Staging(root)
     try:
         with logging_to(root, TABLE, ranks), device_of(device, ranks.local, threads) as place:
-            work = _Work(question, staging, ranks, place, threads, report)
+            work = _Work(questions, staging, ranks, place, threads, report)
             work.run(names)
     finally:
         staging.close()
+
+
+def variants(
+    method: str, options: Mapping[str, Any], sweep: Sequence[Mapping[str, Any]]
+) -> list[Method]:
+    """A method with the options given, each time with others of a sweep in their place.
+
+    Args:
+        method: its name.
+        options: the method's own.
+        sweep: options to try; those that the method does not have are left out.
+
+    Returns:
+        The method once for each choice that differs from those before it.
+
+    Raises:
+        PluginError: no such method or option, or the sweep has more than one entry and none of
+            them is for the method.
+    """
+    given = get_method(method, **options)
+    known = given.Options.model_fields
+    found: list[Method] = []
+    for others in sweep:
+        if set(others) <= set(known):
+            each = get_method(method, **{**options, **others})
+            if each.identity() not in [before.identity() for before in found]:
+                found.append(each)
+    if len(sweep) > 1 and len(found) < 2:  # noqa: PLR2004 - the options given, and another choice
+        tried = " nor ".join(sorted({key for others in sweep for key in others}))
+        mend = "Leave out --sweep and give options with --option, once for each choice"
+        raise PluginError(f"it has neither {tried} to sweep", where=f"method {method}", mend=mend)
+    return found
 
 
 def errors_folder(results: Results, model: str, method: Method) -> Path:
@@ -165,14 +161,15 @@ class _Work:
 
     def __init__(
         self,
-        question: Question,
+        questions: Sequence[Question],
         staging: Staging,
         ranks: Ranks,
         device: Device,
         threads: int,
         report: Report,
     ) -> None:
-        self.question = question
+        self.questions = questions
+        self.results = questions[0].results
         self.staging = staging
         self.ranks = ranks
         self.device = device
@@ -181,24 +178,31 @@ class _Work:
         self.done = self.total = 0
 
     def run(self, names: Sequence[str]) -> None:
-        """Explain the errors of each model that lacks any."""
-        results, method = self.question.results, self.question.method
-        lacking: dict[str, list[tuple[int, int]]] = {}
-        for name in names:
-            count = len(wrong_rows(results, name))
-            blocks = [(at, min(at + BLOCK, count)) for at in range(0, count, BLOCK)]
-            mine = blocks[self.ranks.rank :: self.ranks.world]
-            folder = errors_folder(results, name, method)
-            there = {path.name for path in folder.glob("*.parquet")}
-            lacking[name] = [block for block in mine if part_name(*block) not in there]
-        self.total = sum(stop - start for blocks in lacking.values() for start, stop in blocks)
+        """Explain the errors of each model that lacks any; each model is loaded once."""
+        lacking = {name: [self._lacking(name, each) for each in self.questions] for name in names}
+        counts = [stop - start for each in lacking.values() for way in each for start, stop in way]
+        self.total = sum(counts)
         self.report(0, self.total)
         for name in names:
-            if lacking[name] or not errors_folder(results, name, method).is_dir():
-                self._model(name, lacking[name])
+            ways = [
+                (question, blocks)
+                for question, blocks in zip(self.questions, lacking[name], strict=True)
+                if blocks or not errors_folder(self.results, name, question.method).is_dir()
+            ]
+            if ways:
+                self._model(name, ways)
 
-    def _model(self, name: str, blocks: list[tuple[int, int]]) -> None:
-        results, method = self.question.results, self.question.method
+    def _lacking(self, name: str, question: Question) -> list[tuple[int, int]]:
+        """This process's blocks of a model's errors that are not there yet."""
+        count = len(wrong_rows(question.results, name))
+        blocks = [(at, min(at + BLOCK, count)) for at in range(0, count, BLOCK)]
+        folder = errors_folder(question.results, name, question.method)
+        there = {path.name for path in folder.glob("*.parquet")}
+        mine = blocks[self.ranks.rank :: self.ranks.world]
+        return [block for block in mine if part_name(*block) not in there]
+
+    def _model(self, name: str, ways: list[tuple[Question, list[tuple[int, int]]]]) -> None:
+        results = self.results
         noted = results.made_with(results.folder(name))["model"]
         model = load_model(
             self._source(name), device=str(self.device.place), precision=noted["precision"]
@@ -206,100 +210,25 @@ class _Work:
         if model.identity() != noted:
             mend = "Load the model that was evaluated, or evaluate this one into another folder"
             raise MixtureError("not the model that was evaluated", where=name, mend=mend)
-        folder = errors_folder(results, name, method)
-        claim(folder / MADE_WITH, self.question.identity(model), self.staging)
-        record(folder, self.ranks, self.staging, device=self.device.name)
-        rows = classifier(model, self.question.classes, self.device).to(self.device.place)
+        rows = classifier(model, self.questions[0].classes, self.device).to(self.device.place)
         wrong = wrong_rows(results, name)
         predicted = results.predictions(name).top_ids[:, 0]
-        for start, stop in blocks:
-            table = self._block(model, rows, wrong[start:stop], predicted)
-            path = folder / part_name(start, stop)
-            self.staging.publish(path, parquet_bytes(table), lambda data: data[-4:] == b"PAR1")
-            sync(results.root)
-            self.done += stop - start
-            self.report(self.done, self.total)
+        for question, blocks in ways:
+            folder = errors_folder(results, name, question.method)
+            claim(folder / MADE_WITH, question.identity(model), self.staging)
+            explainer = Explainer(question, model, rows, predicted, self.device, self.threads)
+            record(folder, self.ranks, self.staging, device=self.device.name)
+            for start, stop in blocks:
+                table = explainer.explain(wrong[start:stop])
+                path = folder / part_name(start, stop)
+                self.staging.publish(path, parquet_bytes(table), lambda data: data[-4:] == b"PAR1")
+                sync(results.root)
+                self.done += stop - start
+                self.report(self.done, self.total)
 
     def _source(self, name: str) -> str:
         """What a model was loaded by; of a local one, where it was."""
-        return str(self.question.results.made_with(self.question.results.folder(name))["loaded"])
-
-    def _block(
-        self,
-        model: Model,
-        rows: torch.Tensor,
-        wrong: NDArray[np.int64],
-        predicted: NDArray[np.int32],
-    ) -> pa.Table:
-        chunks = [wrong[at : at + BATCH].tolist() for at in range(0, len(wrong), BATCH)]
-        grid = model.preprocessing.grid
-        pending: list[Future[list[dict[str, Any]]]] = [
-            self.device.submit(self._explain, model, batch, rows, predicted)
-            for batch in batches(self.question.data, chunks, [grid], self.threads)
-        ]
-        found = [row for future in pending for row in future.result()]
-        images = self.question.results.images(["key", "label"]).take(wrong)
-        columns: dict[str, Any] = {name: [row.get(name) for row in found] for name in ERRORS.names}
-        columns["key"], columns["label"] = images["key"], images["label"]
-        columns["predicted"] = predicted[wrong]
-        return pa.table(columns, schema=ERRORS)
-
-    def _explain(
-        self,
-        model: Model,
-        batch: Batch,
-        rows: torch.Tensor,
-        predicted: NDArray[np.int32],
-    ) -> list[dict[str, Any]]:
-        """The rows of a batch of errors."""
-        preprocessing = model.preprocessing
-        pixels = preprocessing.normalise(batch.pixels[preprocessing.grid].to(self.device.place))
-        texts = rows[predicted[list(batch.rows)].tolist()][:, None]
-        found = self.question.method.explain(model, pixels, texts)
-        maps, flat = found.maps[:, 0].cpu().numpy(), found.flat[:, 0].cpu().numpy()
-        answers = []
-        for place, row in enumerate(batch.rows):
-            reason = batch.reasons[place]
-            answer = {"status": REJECTED, "reason": reason}
-            if reason is None:
-                answer = self._measure(row, maps[place], bool(flat[place]), model, batch, place)
-            answers.append(answer)
-        return answers
-
-    def _measure(
-        self,
-        row: int,
-        values: NDArray[np.float32],
-        flat: bool,  # noqa: FBT001 - part of the explanation
-        model: Model,
-        batch: Batch,
-        place: int,
-    ) -> dict[str, Any]:
-        """One map, and its overlaps with its object and its background."""
-        height, width = batch.sizes[place]
-        drawn = {
-            "flat": flat,
-            "map": values.ravel(),
-            "map_height": values.shape[0],
-            "map_width": values.shape[1],
-        }
-        mask = self.question.masks.of(row)
-        if mask is None or mask.shape != (height, width):
-            reason = NO_MASK if mask is None else ANOTHER_SIZE
-            return {"status": REJECTED, "reason": reason, **drawn}
-        grid = model.preprocessing.grid
-        maps = np.concatenate([values[None], self._shuffled(row, values)])
-        whole = pixel_map(maps, grid, height, width)
-        visible = seen(grid, height, width, values.shape)
-        found = overlaps(whole[0], mask, visible)
-        return {"status": OK, **drawn, **found, **chances(whole[1:], mask, visible)}
-
-    def _shuffled(self, row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Random maps: the same values on other patches, so regions of as many patches."""
-        key = self.question.data.rows["key"][row].as_py()
-        rng = generator(seed_of(0, TABLE, key))
-        found = rng.permuted(np.tile(values.ravel(), (CHANCE, 1)), axis=1)
-        return found.reshape(CHANCE, *values.shape)
+        return str(self.results.made_with(self.results.folder(name))["loaded"])
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -312,6 +241,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--masks")
     parser.add_argument("--method", default="cci")
     parser.add_argument("--options", type=json.loads, default={}, help="of the method, as JSON")
+    parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--device")
     return parser
 
@@ -327,6 +257,7 @@ def main() -> int:
             masks=given.masks,
             method=given.method,
             options=given.options,
+            sweep=given.sweep,
             device=given.device,
             threads=int(os.environ.get(THREADS) or os.cpu_count() or 1),
             report=progress(TABLE),

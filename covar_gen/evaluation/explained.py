@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Explained:
 
     Attributes:
         model: its name.
-        method: the method and its options, in short.
+        method: the method and its options (`label`).
         rows: int64 (E,), rows of the images.
         labels: int64 (E,), true classes.
         predicted: int64 (E,), predicted classes.
@@ -44,6 +44,7 @@ class Explained:
         coverage: float64 (E,), share of what the model saw that is object; NaN where not ok.
         chance_each: float64 (E, P, M), `chance` at each of THRESHOLDS and each of MARGINS.
         chance_excess: float64 (E,), share of random maps that `excess` would hold of.
+        short: the same without the options that are the method's default (`short_label`).
         options: the method's, all of them.
         default: whether they are the ones that it has where none is given.
         folder: where the rows are kept.
@@ -64,6 +65,7 @@ class Explained:
     coverage: NDArray[np.float64]
     chance_each: NDArray[np.float64]
     chance_excess: NDArray[np.float64]
+    short: str
     options: dict[str, Json]
     default: bool
     folder: Path
@@ -130,30 +132,65 @@ def stored_maps(found: Explained, places: Sequence[int]) -> list[NDArray[np.floa
     ]
 
 
-def is_default(method: str, options: dict[str, Json]) -> bool:
+def label(identity: Mapping[str, Any]) -> str:
+    """A method and all its options, as tables call it.
+
+    Args:
+        identity: of the method.
+    """
+    return _label(identity["plugin"], identity["options"])
+
+
+def short_label(identity: Mapping[str, Any]) -> str:
+    """A method in short: its name, and the options that are not those that it has by itself.
+
+    Args:
+        identity: of the method.
+
+    Returns:
+        For example "cci", or "cci: clusters 3, layers last"; all options of a method that is not
+        among those installed.
+    """
+    usual = _usual(identity["plugin"]) or {}
+    others = {
+        key: value
+        for key, value in identity["options"].items()
+        if key not in usual or usual[key] != value
+    }
+    return _label(identity["plugin"], others)
+
+
+def _label(plugin: str, options: Mapping[str, Json]) -> str:
+    shown = ", ".join(f"{key} {value}" for key, value in sorted(options.items()))
+    return f"{plugin}: {shown}" if shown else plugin
+
+
+def is_default(identity: Mapping[str, Any]) -> bool:
     """Whether a method's options are those that it has where none is given.
 
     Args:
-        method: its name.
-        options: all of them, as they were stored.
+        identity: of the method.
 
     Returns:
         False also for a method that is not among those installed.
     """
+    return bool(_usual(identity["plugin"]) == identity["options"])
+
+
+def _usual(method: str) -> dict[str, Json] | None:
+    """A method's options where none is given; None where it is not installed."""
     try:
         plugin = find(KIND, method, Method)
     except PluginError:
-        return False
-    return plugin.Options().model_dump(mode="json") == options
+        return None
+    return plugin.Options().model_dump(mode="json")
 
 
 def _order(found: Explained) -> tuple[Any, ...]:
-    """Sorts explanations: the method, the default options first, the others by value."""
-    values = [
-        (key, isinstance(value, str), f"{value:020.6f}" if _number(value) else str(value))
-        for key, value in sorted(found.options.items())
-    ]
-    return found.method.partition(": ")[0], not found.default, values
+    """Sorts explanations: the method, the default options first, then by words, then by numbers."""
+    values = sorted(found.options.items(), key=lambda each: (not isinstance(each[1], str), each[0]))
+    shown = [(key, f"{v:020.6f}" if _number(v) else str(v)) for key, v in values]
+    return found.method.partition(": ")[0], not found.default, shown
 
 
 def _number(value: Json) -> bool:
@@ -167,11 +204,10 @@ def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int
     table = pa.concat_tables([ERRORS.empty_table().select(wanted), *pieces])
     ok = np.asarray(table["status"].to_numpy() == OK)
     about = read_json(folder / MADE_WITH)["method"]
-    options = ", ".join(f"{key} {value}" for key, value in sorted(about["options"].items()))
     each = _lists(table["chance_each"], ok, len(THRESHOLDS) * len(MARGINS))
     return Explained(
         model=model,
-        method=f"{about['plugin']}: {options}" if options else about["plugin"],
+        method=label(about),
         rows=rows,
         labels=table["label"].to_numpy().astype(np.int64),
         predicted=table["predicted"].to_numpy().astype(np.int64),
@@ -185,8 +221,9 @@ def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int
         coverage=_numbers(table["object_coverage"]),
         chance_each=each.reshape(len(ok), len(THRESHOLDS), len(MARGINS)),
         chance_excess=_numbers(table["chance_excess"]),
+        short=short_label(about),
         options=about["options"],
-        default=is_default(about["plugin"], about["options"]),
+        default=is_default(about),
         folder=folder,
     )
 

@@ -15,13 +15,22 @@ import torch
 from PIL import Image
 
 from covar_gen.core.arrays import Mask
-from covar_gen.core.errors import IncompleteInputError, MixtureError
+from covar_gen.core.errors import IncompleteInputError, MixtureError, PluginError
+from covar_gen.core.plugins import PluginOptions
 from covar_gen.core.shipped import shipped
 from covar_gen.core.store import Run
 from covar_gen.evaluation import error_sources as stage
-from covar_gen.evaluation.attribution.base import Explanation, get_method
-from covar_gen.evaluation.error_sources import error_sources
-from covar_gen.evaluation.explained import explained, is_default, stored_maps, wrong_rows
+from covar_gen.evaluation.attribution.base import Explanation, Method, get_method
+from covar_gen.evaluation.error_sources import SWEEP, error_sources, variants
+from covar_gen.evaluation.explained import (
+    explained,
+    is_default,
+    label,
+    short_label,
+    stored_maps,
+    wrong_rows,
+)
+from covar_gen.evaluation.masks import Masks
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.results import Results, open_results
 from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
@@ -101,29 +110,83 @@ def test_another_k_is_another_explanation_beside_the_first(results: Results) -> 
     assert len({each.method for each in found}) == 3
 
 
-class Corner:
+def test_a_sweep_explains_with_every_choice_and_leaves_what_is_there(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error_sources(results.root, options={"clusters": 15})
+    error_sources(results.root, options={"clusters": 3})
+    folder = results.folder("toy:shortcut")
+    before = {path: path.read_bytes() for path in folder.glob("errors-*/*.parquet")}
+    loaded = []
+    real = stage.load_model
+    monkeypatch.setattr(stage, "load_model", lambda *a, **b: loaded.append(a) or real(*a, **b))
+    told = []
+    error_sources(results.root, sweep=True, report=lambda *each: told.append(each))
+    found = explained(open_results(results.root))
+    assert [(each.options["layers"], each.options["clusters"]) for each in found] == [
+        ("all", 7),
+        ("all", 3),
+        ("all", 5),
+        ("all", 10),
+        ("all", 15),
+        ("last", 7),
+    ]
+    assert {path: path.read_bytes() for path in before} == before
+    # Once for all choices; K 3 was there, so four remain.
+    assert len(loaded) == 1
+    assert (told[0], told[-1]) == (
+        (0, 4 * len(found[0].rows)),
+        (4 * len(found[0].rows), 4 * len(found[0].rows)),
+    )
+    error_sources(results.root, sweep=True)
+    assert len(loaded) == 1
+
+
+def test_a_sweep_goes_around_the_options_given() -> None:
+    made = variants("cci", {"clusters": 5, "restarts": 2}, SWEEP)
+    options = [each.options.model_dump() for each in made]
+    assert [(each["clusters"], each["layers"]) for each in options] == [
+        (5, "all"),
+        (3, "all"),
+        (10, "all"),
+        (5, "last"),
+    ]
+    assert {each["restarts"] for each in options} == {2}
+
+
+def test_a_method_without_anything_to_sweep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner())
+    with pytest.raises(PluginError, match="neither clusters nor layers") as refused:
+        variants("corner", {}, SWEEP)
+    assert "--option" in refused.value.mend
+    assert len(variants("corner", {}, SWEEP[:1])) == 1
+
+
+class Corner(Method):
     """Stands for a method: all of the map lies on the upper left patch."""
 
-    def __init__(self, flat: bool = False) -> None:
-        self.is_flat = flat
+    class Options(PluginOptions):
+        flat: bool = False
 
-    def name(self) -> str:
+    options: Options
+
+    @classmethod
+    def name(cls) -> str:
         return "corner"
-
-    def identity(self) -> dict[str, Any]:
-        return {"plugin": "corner", "version": "1", "options": {"flat": self.is_flat}}
 
     def explain(self, model: Any, pixels: torch.Tensor, texts: torch.Tensor) -> Explanation:
         assert texts.shape[:2] == (len(pixels), 1)
         maps = torch.zeros(len(pixels), 1, 8, 8)
-        maps[:, :, 0, 0] = 0.0 if self.is_flat else 1.0
-        return Explanation(maps, torch.full((len(pixels), 1), self.is_flat))
+        maps[:, :, 0, 0] = 0.0 if self.options.flat else 1.0
+        return Explanation(maps, torch.full((len(pixels), 1), self.options.flat))
 
 
 def test_the_text_is_the_predicted_class_and_a_flat_map_says_so(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner(flat=True))
+    monkeypatch.setattr(
+        stage, "get_method", lambda _name, **_options: Corner(Corner.Options(flat=True))
+    )
     error_sources(results.root)
     (found,) = explained(open_results(results.root))
     assert found.flat.all()
@@ -133,13 +196,17 @@ def test_the_text_is_the_predicted_class_and_a_flat_map_says_so(
     assert [each.tolist() for each in stored_maps(found, [1])] == [[[0.0] * 8] * 8]
 
 
-def test_options_are_the_default_ones_only_where_all_of_them_are() -> None:
-    options = get_method("cci").identity()["options"]
-    assert isinstance(options, dict)
-    assert is_default("cci", options)
-    assert not is_default("cci", {**options, "clusters": 3})
-    assert not is_default("cci", {"clusters": 7})
-    assert not is_default("unheard_of", {})
+def test_a_method_is_called_by_its_options_in_short_by_those_that_are_not_default() -> None:
+    usual = get_method("cci").identity()
+    assert (short_label(usual), is_default(usual)) == ("cci", True)
+    assert label(usual).startswith("cci: clusters 7, layers all, normalisation positive")
+    other = get_method("cci", layers="last", clusters=3).identity()
+    assert (short_label(other), is_default(other)) == ("cci: clusters 3, layers last", False)
+    fewer = {"plugin": "cci", "options": {"clusters": 7}}
+    assert not is_default(fewer)
+    unknown = {"plugin": "unheard_of", "options": {"b": 1, "a": 2}}
+    assert (short_label(unknown), is_default(unknown)) == ("unheard_of: a 2, b 1", False)
+    assert not is_default({"plugin": "unheard_of", "options": {}})
 
 
 def test_stored_maps_are_those_that_the_method_gave(
@@ -165,7 +232,7 @@ def test_images_without_a_mask_or_with_one_of_another_size_keep_their_row(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = wrong_rows(results, "toy:shortcut")
-    real = stage.Masks.of
+    real = Masks.of
 
     def of(self: Any, row: int) -> Mask | None:
         if row == rows[0]:
@@ -174,7 +241,7 @@ def test_images_without_a_mask_or_with_one_of_another_size_keep_their_row(
         assert mask is not None
         return mask[:-1] if row == rows[1] else mask
 
-    monkeypatch.setattr(stage.Masks, "of", of)
+    monkeypatch.setattr(Masks, "of", of)
     error_sources(results.root)
     (found,) = explained(open_results(results.root))
     assert found.reasons[:2] == ("no_mask", "mask_of_another_size")

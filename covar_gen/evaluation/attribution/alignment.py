@@ -42,10 +42,13 @@ def pixel_map(
     """
     values = _array(maps)
     rows, columns = _positions(grid, height, width, values.shape[-2:])
-    # Rows first or columns first: the same numbers; both matrices are sparse, but small.
-    down = _weights(rows, values.shape[-2], upsampling)
-    across = _weights(columns, values.shape[-1], upsampling)
-    return np.asarray(down @ values @ across.T, np.float32)
+    # A value and a share of the difference to the next one, so that between equal values there is
+    # exactly that value: weights that sum to 1 but for rounding draw a pattern into clusters. The
+    # matrices are sparse, but small; of each sum all products but one are 0, so nothing rounds.
+    whole, share = _weights(rows, values.shape[-2], upsampling)
+    down = whole @ values + share @ np.diff(values, axis=-2)
+    whole, share = _weights(columns, values.shape[-1], upsampling)
+    return np.asarray(down @ whole.T + np.diff(down, axis=-1) @ share.T, np.float32)
 
 
 def seen(grid: Grid, height: int, width: int, patches: tuple[int, int] | None = None) -> Mask:
@@ -104,20 +107,25 @@ def _positions(
 
 def _weights(
     positions: NDArray[np.float64], count: int, upsampling: Upsampling
-) -> NDArray[np.float32]:
-    """float32 (pixels, count): how much of each patch a pixel gets; rows of zeros if not seen."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Which patch a pixel begins with, and how much it gets of the difference to the next one.
+
+    Returns:
+        float32 (pixels, count), of a row one is 1; float32 (pixels, count - 1). Rows of zeros if
+        not seen.
+    """
     known = ~np.isnan(positions)
     place = np.where(known, positions, 0)
-    found = np.zeros((len(positions), count), np.float32)
+    whole = np.zeros((len(positions), count), np.float32)
+    share = np.zeros((len(positions), count - 1), np.float32)
     every = np.arange(len(positions))
     if upsampling == "nearest":
-        found[every, np.clip(np.floor(place).astype(int), 0, count - 1)] = 1
+        whole[every, np.clip(np.floor(place).astype(int), 0, count - 1)] = 1
     else:
         between = np.clip(place - 0.5, 0, count - 1)
-        first = np.minimum(np.floor(between).astype(int), max(count - 2, 0))
-        share = (between - first).astype(np.float32)
-        found[every, first] = 1 - share
-        if count > 1:
-            found[every, first + 1] = share
-    found[~known] = 0
-    return found
+        first = np.floor(between).astype(int)
+        whole[every, first] = 1
+        inner = first < count - 1
+        share[every[inner], first[inner]] = (between - first)[inner]
+    whole[~known] = share[~known] = 0
+    return whole, share

@@ -42,7 +42,7 @@ def default_judge(wnids: Sequence[str | None]) -> Choice:
 def without_key(wnids: Sequence[str | None]) -> tuple[list[str], list[str]]:
     """The judges that can be asked here without a key, a file or a model, to be compared.
 
-    `wordnet` is among them where WordNet is found and any class has a wnid: a pair that it does
+    `wordnet` is among them where WordNet is found and two classes have a wnid: a pair that it does
     not know is unscored, and is left out of the comparison.
 
     Args:
@@ -51,8 +51,10 @@ def without_key(wnids: Sequence[str | None]) -> tuple[list[str], list[str]]:
     Returns:
         Their names, and for each that cannot be asked a sentence that says why.
     """
-    if all(wnid is None for wnid in wnids):
-        return ["text_similarity"], ["wordnet is not asked: no class has a wnid"]
+    known = sum(wnid is not None for wnid in wnids)
+    if known < 2:  # noqa: PLR2004 - a pair
+        why = f"wordnet is not asked: {known} of {len(wnids)} classes have a wnid"
+        return ["text_similarity"], [why]
     if find_wordnet() is None:
         return ["text_similarity"], [f"wordnet is not asked: it is not found here ({INSTALL})"]
     return ["wordnet", "text_similarity"], []

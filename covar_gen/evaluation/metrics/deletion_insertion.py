@@ -31,7 +31,8 @@ def order(values: NDArray[np.floating], ties: Ties = "random", seed: int = 0) ->
     """Pixels from the most to the least important.
 
     Args:
-        values: float (..., H, W), maps; -inf where a pixel comes last whatever the others are.
+        values: float (..., H, W), maps without NaN; -inf where a pixel comes last whatever the
+            others are.
         ties: how equal values are ordered.
         seed: of the random order, which is the same for all maps of a size.
 
@@ -41,9 +42,21 @@ def order(values: NDArray[np.floating], ties: Ties = "random", seed: int = 0) ->
     height, width = values.shape[-2:]
     first = _tie_order(height, width, ties, seed)
     flat = values.reshape(*values.shape[:-2], height * width)
-    # A stable sort keeps equal values in the order in which they are handed over.
-    ranked = np.argsort(-flat[..., first], axis=-1, kind="stable")
-    return first[ranked]
+    return first[_falling(flat[..., first])]
+
+
+def _falling(values: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Places (..., N) of values from the largest to the smallest; equals keep their order."""
+    if values.dtype != np.float32:
+        return np.asarray(np.argsort(-values, axis=-1, kind="stable"), np.int64)
+    # As whole numbers of the same order, float32 takes numpy's radix sort, half by half: a sixth of
+    # the time. 0 is added since -0 equals 0.
+    bits = (np.float32(0) - values).view(np.uint32)
+    keys = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    low = np.argsort((keys & 0xFFFF).astype(np.uint16), axis=-1, kind="stable")
+    upper = np.take_along_axis((keys >> 16).astype(np.uint16), low, axis=-1)
+    high = np.argsort(upper, axis=-1, kind="stable")
+    return np.asarray(np.take_along_axis(low, high, axis=-1), np.int64)
 
 
 def _tie_order(height: int, width: int, ties: Ties, seed: int) -> NDArray[np.int64]:
@@ -51,12 +64,11 @@ def _tie_order(height: int, width: int, ties: Ties, seed: int) -> NDArray[np.int
     if ties == "stable":
         return np.arange(height * width, dtype=np.int64)
     if ties == "random":
-        second = np.random.default_rng(seed).random(height * width)
-    else:
-        y, x = np.ogrid[:height, :width]
-        # Whole numbers: equal distances stay equal.
-        second = ((2 * y - height + 1) ** 2 + (2 * x - width + 1) ** 2).ravel()
-    return np.asarray(np.argsort(second, kind="stable"), np.int64)
+        return np.random.default_rng(seed).permutation(height * width)
+    y, x = np.ogrid[:height, :width]
+    # Whole numbers: equal distances stay equal.
+    distance = ((2 * y - height + 1) ** 2 + (2 * x - width + 1) ** 2).ravel()
+    return np.asarray(np.argsort(distance, kind="stable"), np.int64)
 
 
 def counts(pixels: int, steps: int = STEPS, share: float = SHARE) -> NDArray[np.int64]:

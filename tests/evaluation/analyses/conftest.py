@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from covar_gen.evaluation.explained import wrong_rows
 from covar_gen.evaluation.results import (
     ABOUT,
     CLASSES_FILE,
@@ -22,7 +23,15 @@ from covar_gen.evaluation.results import (
     open_results,
     part_name,
 )
-from covar_gen.evaluation.rows import CLASSES, IMAGES, PREDICTIONS, TOP
+from covar_gen.evaluation.rows import (
+    CLASSES,
+    ERRORS,
+    IMAGES,
+    MARGINS,
+    PREDICTIONS,
+    THRESHOLDS,
+    TOP,
+)
 
 Answers = Sequence[int | None] | NDArray[np.floating]
 Writer = Callable[..., Results]
@@ -144,6 +153,50 @@ def write_folder(
     return open_results(root)
 
 
+DRIVEN = {"background": (0.1, 0.5), "object": (0.5, 0.1), "neither": (0.3, 0.31)}
+"""Overlaps with object and background of an error that each of them drives."""
+
+
+def write_errors(
+    results: Results, model: str, driven: Sequence[str | None], **options: Any
+) -> Results:
+    """Explain a model's errors as `covar-gen errors` does, and open the folder again.
+
+    Args:
+        results: an evaluation.
+        model: one of its models.
+        driven: for each of its errors, in their order, a key of DRIVEN; None: it has no mask.
+        options: of the method, where they are not the default ones.
+    """
+    from covar_gen.evaluation.attribution import get_method
+
+    identity = get_method("cci", **options).identity()
+    rows = wrong_rows(results, model)
+    images = results.images(["key", "label"]).take(rows)
+    predicted = results.predictions(model).top_ids[rows, 0]
+    made = []
+    for place, by in enumerate(driven):
+        row: dict[str, Any] = dict.fromkeys(ERRORS.names)
+        row |= {name: images[name][place].as_py() for name in ("key", "label")}
+        row |= {"predicted": int(predicted[place]), "status": "ok" if by else "rejected"}
+        row["reason"] = None if by else "no_mask"
+        if by:
+            on, off = DRIVEN[by]
+            ways = len(THRESHOLDS) * len(MARGINS)
+            row |= {"iou_object": [on] * len(THRESHOLDS), "flat": False}
+            row |= {"iou_background": [off] * len(THRESHOLDS), "chance_each": [0.5] * ways}
+            row |= {"mass_background": off / (on + off), "object_coverage": 0.5}
+            row |= {"chance": 0.5, "chance_excess": 0.5}
+        made.append(row)
+    assert len(made) == len(rows)
+    said = "".join(f"-{value}" for value in options.values())
+    folder = results.folder(model) / f"errors-cci{said}"
+    folder.mkdir()
+    (folder / MADE_WITH).write_text(json.dumps({"method": identity}))
+    pq.write_table(pa.Table.from_pylist(made, schema=ERRORS), folder / part_name(0, len(made)))
+    return open_results(results.root)
+
+
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Writer:
     """Writes an evaluation folder and opens it: `evaluation(images, models, names=...)`.
@@ -159,6 +212,12 @@ def evaluation(tmp_path: Path) -> Writer:
         return made[-1]
 
     return write
+
+
+@pytest.fixture
+def explain() -> Writer:
+    """Writes explained errors into an evaluation: `explain(results, model, driven)`."""
+    return write_errors
 
 
 BACKGROUNDS = ("beach", "farmyard")

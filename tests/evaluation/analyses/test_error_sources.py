@@ -40,6 +40,7 @@ def six() -> Explained:
         coverage=np.array([0.2, 0.9, 0.7, 0.5, 0.4, NAN]),
         chance_each=np.array([0.5, 0.5, 0.5, 0.5, 0.5, NAN])[:, None, None] * way,
         chance_excess=np.array([0.25, 0.5, 0.75, 0.5, 0.5, NAN]),
+        short="cci",
         options={"clusters": 7, "layers": "all"},
         default=True,
         folder=Path("nowhere"),

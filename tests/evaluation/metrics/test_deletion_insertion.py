@@ -44,6 +44,22 @@ def test_many_maps_are_ordered_as_one_by_one(ties: Ties) -> None:
             assert (found[first, second] == order(maps[first, second], ties, 5)).all()
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_any_numbers_are_ordered_and_minus_zero_is_zero(kind: type[np.floating]) -> None:
+    rng = np.random.default_rng(2)
+    values = (rng.normal(size=(3, 20, 30)) * 10.0 ** rng.integers(-30, 30, (3, 20, 30))).astype(
+        kind
+    )
+    values[:, ::3] = 0
+    values[:, ::6] *= -1
+    values[:, 1, :5] = np.inf
+    values[:, 2, :5] = -np.inf
+    found = order(values, "stable")
+    wanted = np.argsort(-values.reshape(3, -1), axis=-1, kind="stable")
+    assert (found == wanted).all()
+    assert (np.signbit(values) & (values == 0)).any()
+
+
 def test_equal_maps_share_their_random_order_and_it_has_no_preferred_place() -> None:
     flat = np.zeros((2, 40, 50))
     first, second = order(flat, "random", 7)
