@@ -171,9 +171,7 @@ def which(stage: Stage, key: str, parent: dict[str, Any]) -> Row:
     }
 
 
-def _attempted(
-    stage: Stage, chunk: Sequence[_Pending]
-) -> tuple[list[Work], list[Made | Rejected]]:
+def _attempted(stage: Stage, chunk: Sequence[_Pending]) -> tuple[list[Work], list[Made | Rejected]]:
     """The rows of a chunk, each at the attempt that counts, and their answers.
 
     Rows that ask for another attempt are made again together, whether they are missing or not:

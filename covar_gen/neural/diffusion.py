@@ -1,0 +1,312 @@
+"""Pipelines of diffusers: which folder they are loaded from, what it holds, and how they run.
+
+A pipeline is a folder in diffusers' layout, on this machine or on the Hub: `model_index.json`, and
+a folder for each part that it names. Remote code is never run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from covar_gen.core.arrays import Json
+from covar_gen.core.digests import named_sha256, together
+from covar_gen.core.errors import PluginError, WeightsError
+from covar_gen.core.hub import command, fetch
+from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.neural.running import Dtype
+
+if TYPE_CHECKING:
+    import torch
+
+INDEX, CONFIG = "model_index.json", "config.json"
+STEMS = ("model", "diffusion_pytorch_model")
+"""How files of weights are called; variants such as `model.fp16` are not read."""
+SETTINGS = ("*.json", "*.txt", "*.model")
+"""Files beside the weights that decide what a part does."""
+
+LEFT_OUT = frozenset({"safety_checker"})
+"""Parts that are never loaded: a checker that blackens images without a word has no place in a
+benchmark."""
+
+
+class DiffusionOptions(PluginOptions):
+    """How a pipeline is run; each plugin adds what it paints.
+
+    Attributes:
+        weights: `owner/name` or `owner/name@revision` of the Hugging Face Hub, or a folder
+            relative to the recipe, in diffusers' layout.
+        dtype: float32, bfloat16 or float16; auto: half precision on a GPU that has it.
+        batch: images painted together. A GPU that is too small for them takes halves.
+        attempts: how often an image is painted at most, where the result cannot be used.
+        offload: what waits in the main memory until it is needed: `none`; `model`: whole
+            networks; `sequential`: their layers, slowest.
+        compile: compile the repeated blocks of the denoising network.
+        attention: backend of its attention, as diffusers names them; left out: PyTorch's own.
+        vae_slicing: decode images one after the other, with less memory.
+    """
+
+    weights: WeightsName
+    dtype: Dtype = "auto"
+    batch: int = Field(default=4, ge=1, le=256)
+    attempts: int = Field(default=3, ge=1, le=100)
+    offload: Literal["none", "model", "sequential"] = "none"
+    compile: bool = False
+    attention: str | None = None
+    vae_slicing: bool = True
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A pipeline's folder on this machine.
+
+    Attributes:
+        where: the option that names it, for error messages.
+        path: of the folder.
+        repo: `owner/name` on the Hub; empty for a folder of the user's own.
+        parts: names of the parts that are read.
+    """
+
+    where: str
+    path: Path
+    repo: str
+    parts: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        """`repo@commit`; `local:FOLDER@` and the start of the content's hash for a folder."""
+        if self.repo:
+            return f"{self.repo}@{self.path.name}"
+        return f"local:{self.path.name}@{self.sha256[:12]}"
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 over `hash  name` of all files that are read, in hex."""
+        files = [file for part in self.parts for file in _files(self.path / part)]
+        files += [self.path / INDEX] if "." not in self.parts else []
+        return together(
+            (file.relative_to(self.path).as_posix(), named_sha256(file)) for file in files
+        )
+
+    def identity(self) -> dict[str, Json]:
+        """What decides its images: the hash of all that is read."""
+        return {"sha256": self.sha256}
+
+    def index(self) -> dict[str, Any]:
+        """What model_index.json says.
+
+        Raises:
+            WeightsError: it cannot be read.
+        """
+        return _read(self.path / INDEX, self.where)
+
+
+def find_pipeline(name: str, where: str, wanted: Sequence[str] | None = None) -> Folder:
+    """A pipeline with all its files on this machine, fetched if need be.
+
+    Args:
+        name: `owner/name`, `owner/name@revision` or a folder.
+        where: the option that names it, for error messages.
+        wanted: parts that must be there; None: those that model_index.json names, less LEFT_OUT.
+
+    Raises:
+        WeightsError: it cannot be had, or a part is missing.
+    """
+    path, repo, revision = _place(name, where, [INDEX])
+    parts = _named(_read(path / INDEX, where)) if wanted is None else tuple(wanted)
+    return _complete(path, repo, revision, where, (*parts,), [INDEX])
+
+
+def find_network(name: str, where: str) -> Folder:
+    """One network, whose files lie in the folder itself.
+
+    Args:
+        name: `owner/name`, `owner/name@revision` or a folder.
+        where: the option that names it, for error messages.
+
+    Raises:
+        WeightsError: it cannot be had.
+    """
+    path, repo, revision = _place(name, where, [CONFIG])
+    return _complete(path, repo, revision, where, (".",), [])
+
+
+def load_pipeline(
+    folder: Folder, kind: str, options: DiffusionOptions, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """A pipeline of diffusers on a device, as the options say.
+
+    Args:
+        folder: where its parts are.
+        kind: name of diffusers' class, such as AutoPipelineForInpainting.
+        options: how it runs.
+        device: where it computes.
+        dtype: of its networks.
+
+    Raises:
+        WeightsError: this version of diffusers lacks the class, or the folder does not fit it.
+        PluginError: an attention backend, or offloading, that cannot be had here.
+    """
+    import diffusers
+
+    cls = getattr(diffusers, kind, None)
+    if cls is None:
+        what = f"diffusers {diffusers.__version__} has no {kind}"
+        raise WeightsError(what, where=folder.where, mend="Type: pip install -U diffusers")
+    left_out = {name: None for name in LEFT_OUT if folder.index().get(name, [None])[0]}
+    with one_line(folder):
+        pipe = cls.from_pretrained(
+            folder.path, dtype=dtype, local_files_only=True, trust_remote_code=False, **left_out
+        )
+    pipe.set_progress_bar_config(disable=True)
+    network = getattr(pipe, "transformer", None) or pipe.unet
+    if options.attention is not None:
+        _set_attention(network, options.attention, folder.where)
+    if options.vae_slicing:
+        pipe.vae.enable_slicing()
+    if options.compile:
+        network.compile_repeated_blocks(fullgraph=True)
+    if options.offload != "none" and device.type == "cpu":
+        what = f"there is no GPU to offload from (offload = {options.offload!r})"
+        raise PluginError(what, where=folder.where, mend="Leave offload out")
+    if options.offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    elif options.offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    return pipe
+
+
+@contextmanager
+def one_line(folder: Folder) -> Iterator[None]:
+    """What the libraries cannot load is said in one line, without their bars and remarks.
+
+    Raises:
+        WeightsError: a file is missing, damaged, or of another model.
+    """
+    import diffusers
+    import torch
+    import transformers
+
+    libraries = (diffusers.utils.logging, transformers.utils.logging)
+    levels = [library.get_verbosity() for library in libraries]
+    drawn = [library.is_progress_bar_enabled() for library in libraries]
+    for library in libraries:
+        library.disable_progress_bar()
+        library.set_verbosity_error()
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # the libraries and those under them raise errors of every kind
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
+        what = f"{folder.model} cannot be loaded: {said}"
+        mend = "Check that its files are whole and belong together, or fetch them again"
+        raise WeightsError(what, where=folder.where, mend=mend) from error
+    finally:
+        for library, level, bar in zip(libraries, levels, drawn, strict=True):
+            library.set_verbosity(level)
+            if bar:
+                library.enable_progress_bar()
+
+
+def _set_attention(network: Any, backend: str, where: str) -> None:
+    try:
+        network.set_attention_backend(backend)
+    except (ValueError, RuntimeError, ImportError, AttributeError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = f"attention backend {backend!r} cannot be used: {said}"
+        raise PluginError(what, where=where, mend="Leave attention out") from error
+
+
+def _place(name: str, where: str, files: list[str]) -> tuple[Path, str, str]:
+    """The folder, and repository and revision where it is the Hub's."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve(), "", ""
+    if path.is_absolute() or name.startswith((".", "~")):
+        mend = "Check the path, which is relative to the recipe"
+        raise WeightsError(f"there is no folder {path}", where=where, mend=mend)
+    repo, _, revision = name.partition("@")
+    return fetch(repo, files, revision=revision or None, where=where), repo, revision
+
+
+def _complete(
+    path: Path, repo: str, revision: str, where: str, parts: tuple[str, ...], files: list[str]
+) -> Folder:
+    """Fetch what is lacking, and see that every part is there with its weights."""
+
+    def get(endings: Sequence[str], among: Sequence[str]) -> Path:
+        wanted = [f"{part}/{end}".removeprefix("./") for part in among for end in endings]
+        return fetch(repo, [*files, *wanted], revision=revision or None, where=where)
+
+    if repo:
+        path = get([*SETTINGS, *_weights("safetensors")], parts)
+        bare = [part for part in parts if _is_network(path / part) and not _has(path / part)]
+        path = get(_weights("bin"), bare) if bare else path
+    missing = [
+        part
+        for part in parts
+        if not _files(path / part) or (_is_network(path / part) and not _has(path / part))
+    ]
+    if missing:
+        mend = "Name a folder in diffusers' layout, with the weights of every part"
+        if repo:
+            mend = f"With a network type: {command(repo, revision)}; or choose another repository"
+        names = "its weights" if missing == ["."] else ", ".join(missing)
+        raise WeightsError(f"{path} lacks {names}", where=where, mend=mend)
+    return Folder(where, path, repo, parts)
+
+
+def _weights(ending: str) -> list[str]:
+    return [f"{stem}{middle}.{ending}" for stem in STEMS for middle in ("", "-0*")]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of a part that are read."""
+    endings = (*SETTINGS, *_weights("safetensors"))
+    found = {path for end in endings for path in folder.glob(end)}
+    if not any(path.suffix == ".safetensors" for path in found):
+        found |= {path for end in _weights("bin") for path in folder.glob(end)}
+    return sorted(found)
+
+
+def _is_network(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def _has(folder: Path) -> bool:
+    return any(path.suffix in {".safetensors", ".bin"} for path in _files(folder))
+
+
+def _named(index: dict[str, Any]) -> tuple[str, ...]:
+    """Parts that model_index.json names and that are loaded."""
+    return tuple(
+        name
+        for name, value in index.items()
+        if isinstance(value, list)
+        and value
+        and value[0]
+        and name not in LEFT_OUT
+        and all(isinstance(each, str) for each in value)
+    )
+
+
+def _read(path: Path, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        mend = f"Name a folder in diffusers' layout, with {path.name}"
+        raise WeightsError(f"{path.parent} lacks {path.name}", where=where, mend=mend) from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is not JSON", where=where, mend="Fetch it again") from error
+    return content if isinstance(content, dict) else {}

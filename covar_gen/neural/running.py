@@ -1,0 +1,110 @@
+"""Where networks compute, in which arithmetic, and how many items at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from covar_gen.core.errors import DeviceMemoryError
+from covar_gen.core.ranks import Ranks
+
+if TYPE_CHECKING:
+    import torch
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+"""An option's value: `auto` is half precision on a GPU that has it, else float32."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def own_device() -> torch.device:
+    """This process's GPU where there is one, else the CPU."""
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return torch.device(f"cuda:{Ranks.from_environment().local % there}" if there else "cpu")
+
+
+def resolved(
+    dtype: Dtype, device: torch.device, half: Literal["bfloat16", "float16"] = "bfloat16"
+) -> torch.dtype:
+    """The type that an option means on a device.
+
+    Args:
+        dtype: the option.
+        device: where it computes.
+        half: what `auto` is on a GPU; bfloat16 only where the GPU computes in it.
+    """
+    import torch
+
+    if dtype == "auto":
+        dtype = "float32"
+        if device.type == "cuda":
+            able = half == "float16" or torch.cuda.is_bf16_supported(including_emulation=False)
+            dtype = half if able else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """No gradients, no silent TF32, the same algorithms each time."""
+    import torch
+
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(
+            torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            )
+        )
+        yield
+
+
+@contextmanager
+def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """As `exact`; products in a smaller type, sums and norms in float32.
+
+    Weights stay in float32 and are rounded where they are used, and so are positions: in a type
+    with 8 bits of precision, a box of a photograph of 1333 pixels would be off by several of them.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        stack.enter_context(exact())
+        if dtype != torch.float32:
+            stack.enter_context(torch.autocast(device.type, dtype))
+        yield
+
+
+def in_halves(
+    work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], where: str
+) -> list[R]:
+    """`work` on all items at once or, where the device's memory does not suffice, on each half.
+
+    Args:
+        work: one answer per item, in their order.
+        items: at least one.
+        where: the tool, for the error message.
+
+    Raises:
+        DeviceMemoryError: it does not suffice for a single item.
+    """
+    import torch
+
+    try:
+        return list(work(items))
+    except torch.OutOfMemoryError as error:
+        if len(items) == 1:
+            what = "the device has not enough memory for a single image"
+            mend = "Choose smaller weights, a smaller type, offloading, or smaller photographs"
+            raise DeviceMemoryError(what, where=where, mend=mend) from error
+    # Outside of the except clause: its traceback keeps the failed pass's memory alive.
+    torch.cuda.empty_cache()
+    middle = (len(items) + 1) // 2
+    return [
+        answer
+        for half in (items[:middle], items[middle:])
+        for answer in in_halves(work, half, where)
+    ]
