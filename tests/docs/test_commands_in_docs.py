@@ -154,6 +154,15 @@ ALONE = {
     "covar-gen run toy-world --run runs/toy-world --processes 2": "tests/test_demo.py runs it",
     "covar-gen errors results/photos --masks runs/photos-masks": "test_error_sources.py does it",
     **{
+        f"covar-gen masks photos --out runs/photos-sam{line}": "downloads weights"
+        for line in (
+            " --segmenter grounded_sam",
+            " --segmenter grounded_sam --processes 8",
+            "-b --segmenter grounded_sam --option detector=IDEA-Research/grounding-dino-base",
+            "3 --segmenter sam3 --option threshold=0.4",
+        )
+    },
+    **{
         f"covar-gen evaluate runs/demo --models {models}": "downloads weights"
         for models in (
             "paper --out results/paper",
