@@ -56,8 +56,16 @@ class _PathMark:
     pass
 
 
+class _WeightsMark:
+    pass
+
+
 RecipePath = Annotated[str, _PathMark()]
 """Type of an option that names a file or folder, relative to the recipe."""
+
+WeightsName = Annotated[str, _WeightsMark()]
+"""Type of an option that names a checkpoint: a folder relative to the recipe, or `owner/name` or
+`owner/name@revision` of the Hugging Face Hub. A folder that is there goes before a repository."""
 
 
 class PluginOptions(BaseModel):
@@ -197,9 +205,12 @@ def with_paths(plugin: type[Plugin], options: Mapping[str, Any], folder: Path) -
     """Options of a plugin with those that are paths made absolute, relative to `folder`."""
     found = dict(options)
     for name, field in plugin.Options.model_fields.items():
-        marked = any(isinstance(mark, _PathMark) for mark in _marks(field.annotation, field))
-        if marked and isinstance(found.get(name), str):
-            found[name] = str((folder / Path(found[name]).expanduser()).resolve())
+        if not isinstance(found.get(name), str):
+            continue
+        path = (folder / Path(found[name]).expanduser()).resolve()
+        for mark in _marks(field.annotation, field):
+            if isinstance(mark, _PathMark) or (isinstance(mark, _WeightsMark) and path.is_dir()):
+                found[name] = str(path)
     return found
 
 
