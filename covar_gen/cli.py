@@ -149,12 +149,12 @@ def gallery(
 
     Example: covar-gen gallery runs/demo
     """
-    from covar_gen.commands.gallery import make_gallery
+    from covar_gen.commands.gallery import make_gallery, with_masks
     from covar_gen.core.store import open_run
 
     found = open_run(run)
     made = make_gallery(
-        found.manifest(), found.root, found.root / "gallery", title=found.recipe.name, rows=rows
+        with_masks(found), found.root, found.root / "gallery", title=found.recipe.name, rows=rows
     )
     typer.echo(f"open {made.page} in a browser")
 

@@ -221,3 +221,17 @@ def test_a_batch_of_a_segmenter_that_was_begun_is_computed_whole_again(
     rows = run.table("masks_sources").to_pylist()
     assert [row["reason"] for row in rows] == ["x"] * 4 + [None] * 2
     assert rows[-1]["object_coverage"] == 30 * 11 / 3072
+
+
+def test_the_gallery_is_told_what_was_detected(steps: Steps) -> None:
+    from covar_gen.commands.gallery import with_masks
+
+    run = steps("run", only=["sources"])
+    outlined(run)
+    run = steps("run", only=["backgrounds", "masks_backgrounds", "viewpoints", "masks_viewpoints"])
+    run = steps("run", only=["scale", "geometry", "manifest"])
+    rows = {row["key"]: row for row in with_masks(run).to_pylist()}
+    assert rows["disc/p1/original"]["mask_scores"] == SEEN["scores"]
+    assert rows["disc/p0/original"]["mask_components"] == 1
+    assert rows["disc/p0/05/hflip"]["mask_scores"] is None
+    assert len(rows) == len(run.manifest(["key"]))

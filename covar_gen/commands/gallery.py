@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from covar_gen.commands import gallery_thumbs as thumbs
 from covar_gen.commands.gallery_packing import choices, field, packed, script_text
 from covar_gen.commands.gallery_rows import ORDER, Layout, lay_out
 from covar_gen.core.errors import DamagedRunError
+from covar_gen.core.flow import steps
+from covar_gen.core.store import Run
 
 PAGE = "index.html"
 THUMBS = "thumbs"
 
+_OF_MASKS = ("tool", "model", "scores", "phrases", "boxes", "border", "components", "params")
 _NEEDED = ("key", "parent", "subset", "image", "status", "reason")
 _ASSETS = {"style": "gallery.css", "reading": "gallery_data.js", "drawing": "gallery.js"}
 _TEMPLATES = Path(__file__).resolve().parent
@@ -116,6 +120,24 @@ def make_gallery(
         images_shown=len(layout.images),
         missing=len(data["image_trouble"]) + len(data["mask_trouble"]),
     )
+
+
+def with_masks(run: Run) -> pa.Table:
+    """A run's manifest with what is known of the masks of its images, in columns `mask_...`.
+
+    Raises:
+        IncompleteInputError: there is no manifest yet.
+    """
+    manifest = run.manifest()
+    tables = [step.table for step in steps(run.recipe) if step.table.startswith("masks_")]
+    columns = ["key", *_OF_MASKS]
+    if not tables:
+        return manifest
+    masks = pa.concat_tables([run.table(table, columns) for table in tables])
+    place = pc.index_in(manifest["key"], value_set=masks["key"].combine_chunks())
+    for name in _OF_MASKS:
+        manifest = manifest.append_column(f"mask_{name}", masks[name].take(place))
+    return manifest
 
 
 def _decoded(manifest: pa.Table) -> pa.Table:

@@ -109,7 +109,7 @@ const description = (row, i) =>
     .join(", ");
 const HOVER = [
   "reason", "angle_deg", "shift_x", "shift_y", "crop_area", "scale_factor", "azimuth_deg", "elevation_deg",
-  "object_coverage", "known_pixel_max_diff", "tool", "model", "prompt", "seed", "attempt", "params",
+  "object_coverage", "mask_scores", "mask_phrases", "known_pixel_max_diff", "tool", "model", "prompt", "seed", "attempt", "params",
 ];
 const fill = (list, names, i) => {
   list.replaceChildren();

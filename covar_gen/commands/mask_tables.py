@@ -107,14 +107,18 @@ def agreement(
     rows = [_row(item) for item in judged]
     images = pa.Table.from_pylist(rows, schema=IMAGES)
     counted = [item for item in judged if item.found is not None]
-    labels = sorted({item.found.label for item in counted if item.found})
+    by_label: dict[str, list[Judged]] = {}
+    for item in counted:
+        assert item.found is not None
+        by_label.setdefault(item.found.label, []).append(item)
+    labels = sorted(by_label)
     columns = {
         there: _means([item for item in counted if not (there and item.missed)], labels)
         for there in (True, False)
     }
     classes = []
     for place, label in enumerate(labels):
-        own = [item for item in counted if item.found and item.found.label == label]
+        own = by_label[label]
         classes.append({
             "label": label,
             "class_name": _words(label),

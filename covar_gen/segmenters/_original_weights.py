@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from covar_gen.core.errors import WeightsError
+from covar_gen.core.hub import fetch
 
 if TYPE_CHECKING:
     import torch
@@ -31,20 +32,22 @@ PUBLISHED = {
 }
 """SHA-256 of the files that the authors of Grounding DINO and of SAM published, by their names."""
 
+COPIED = "or copy the file here and write its path"
+"""What else may be done where there is no network."""
+
 _PARTS = ("model", "state_dict")
 """Keys under which training scripts keep the weights, beside their own state."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class OriginalFile:
     """One file of weights.
 
     Attributes:
         where: the option that names it, for error messages.
         path: the file on this machine; None: it is on the Hub.
-        repo: `owner/name` on the Hub.
+        repo: `owner/name` or `owner/name@revision` of the Hub.
         file: its path in that repository.
-        revision: branch, tag or commit; None for the main branch.
         sha256: what its content must hash to, in hex; None: what the authors published under
             that name, if it is a file of the Hub; otherwise anything.
     """
@@ -53,7 +56,6 @@ class Checkpoint:
     path: str | None
     repo: str
     file: str
-    revision: str | None
     sha256: str | None
 
     @property
@@ -71,10 +73,11 @@ class Checkpoint:
             WeightsError: there is none, and it cannot be fetched.
         """
         if self.path is None:
-            path = fetched(self.repo, (self.file,), self.revision, self.where) / self.file
+            path = fetched(self.repo, (self.file,), self.where, COPIED) / self.file
             if not path.is_file():
-                what = f"{self.repo} has no file {self.file}"
-                raise WeightsError(what, where=self.where, mend="Correct the name of the file")
+                what = f"{self.repo} has no file {self.file}, or the cache has not got it"
+                mend = "Correct the name of the file, or fetch it with a network"
+                raise WeightsError(what, where=self.where, mend=mend)
             return path
         path = Path(self.path).expanduser()
         if not path.is_file():
@@ -129,41 +132,20 @@ def other_kind(where: str, what: str) -> WeightsError:
     return WeightsError(f"the checkpoint {what}", where=where, mend=mend)
 
 
-def fetched(repo: str, patterns: tuple[str, ...], revision: str | None, where: str) -> Path:
-    """Folder with the files of a repository of the Hub that fit, out of the cache if need be.
+def fetched(name: str, files: tuple[str, ...], where: str, instead: str) -> Path:
+    """Folder with files of a repository, out of the cache if need be.
 
     Args:
-        repo: `owner/name`.
-        patterns: of file names.
-        revision: branch, tag or commit; None for the main branch.
+        name: `owner/name` or `owner/name@revision`.
+        files: their paths in it.
         where: the option that names it.
+        instead: what else may be done where there is no network.
 
     Raises:
-        WeightsError: the Hub cannot be reached or refuses, and the cache does not have them.
+        WeightsError: they cannot be had.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    files = " ".join(patterns)
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
-    except LocalEntryNotFoundError as error:
-        what = (
-            f"{repo} is neither in the cache of the Hugging Face Hub nor can it be fetched; "
-            f"missing: {files}"
-        )
-        mend = (
-            f"With a network type: hf download {repo} {files}; then set HF_HUB_OFFLINE=1, "
-            f"or copy it here and write its path into {where}"
-        )
-        raise WeightsError(what, where=where, mend=mend) from error
-    except HFValidationError as error:
-        what = f"{repo!r} is no name of a repository"
-        raise WeightsError(what, where=where, mend="Write owner/name") from error
-    except (HfHubHTTPError, OSError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        what = f"the Hugging Face Hub refuses {repo}: {said}"
-        raise WeightsError(what, where=where, mend="Check the name and the revision") from error
+    repo, _, revision = name.partition("@")
+    return fetch(repo, files, revision=revision or None, where=where, instead=instead)
 
 
 def _digest(path: Path) -> str:

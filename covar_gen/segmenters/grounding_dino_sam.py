@@ -8,19 +8,21 @@ box, and the outlines are united. Checkpoints are the authors' .pth files. The s
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from covar_gen.core.arrays import Image, Json, Rejected, check_image
-from covar_gen.core.errors import PluginError, WeightsError
+from covar_gen.core.errors import WeightsError
 from covar_gen.core.plugins import PluginOptions, RecipePath
-from covar_gen.core.ranks import Ranks
+from covar_gen.segmenters._detector import Found, caption
+from covar_gen.segmenters._loading import arithmetic, in_halves, own_device
 from covar_gen.segmenters._original_models import grounding_dino, quieten, sam, text_parts
-from covar_gen.segmenters._original_weights import Checkpoint, fetched
+from covar_gen.segmenters._original_weights import OriginalFile, fetched
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 
 if TYPE_CHECKING:
@@ -34,43 +36,40 @@ TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.t
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+Text = Annotated[str, Field(pattern=r"\{class_name\}")]
 
 
 class GroundingDinoSam(Segmenter):
     """Grounding DINO's boxes for a text, outlined by SAM; both from their authors' packages."""
 
     class Options(PluginOptions):
-        """What is looked for, which weights, and how it computes.
+        """What is looked for, and by which weights; all is computed in float32.
 
         Attributes:
-            text: what is looked for; {} stands for the class name. Lower case, a full stop at
-                the end are added, as the authors do.
+            text: what is looked for; `{class_name}` stands for the class. It is put into lower
+                case and closed with a full stop.
             box_threshold: a box counts if the score of its best word is above this, 0 to 1.
-            text_threshold: words of the text whose score is above this are a box's phrase, 0 to 1.
+            text_threshold: words whose score is above this are a box's phrase, 0 to 1.
             short_side: the detector sees the photograph with this shortest side, in pixels ...
             long_side: ... unless its longest side would be above this.
             detector: checkpoint of Grounding DINO, a .pth, relative to the recipe; left out: from
                 the Hub.
-            detector_repo: repository on the Hub that has it.
+            detector_repo: the repository that has it, `owner/name` or `owner/name@revision`.
             detector_file: its path there: groundingdino_swint_ogc.pth, or Swin-B's
                 groundingdino_swinb_cogcoor.pth.
-            detector_revision: branch, tag or commit; left out: the main branch.
-            detector_sha256: what it must hash to; left out: for the files that the authors
-                published, and that come from the Hub, what they hash to.
+            detector_sha256: what it must hash to; left out: a file of the Hub that has the name
+                of one that the authors published must be that one.
             text_encoder: folder with the config.json and the tokenizer of the detector's BERT,
                 relative to the recipe; left out: from the Hub.
-            text_encoder_repo: repository on the Hub that has them.
-            text_encoder_revision: branch, tag or commit; left out: the main branch.
+            text_encoder_repo: the repository that has them, as detector_repo.
             sam: checkpoint of SAM, a .pth of any size, relative to the recipe; left out: from
                 the Hub.
-            sam_repo: repository on the Hub that has it.
+            sam_repo: the repository that has it, as detector_repo.
             sam_file: its path there.
-            sam_revision: branch, tag or commit; left out: the main branch.
             sam_sha256: as detector_sha256.
-            device: a torch device; left out: the process's GPU where there is one.
         """
 
-        text: str = "{}, foreground objects"
+        text: Text = "{class_name}, foreground objects"
         box_threshold: Threshold = 0.3
         text_threshold: Threshold = 0.25
         short_side: int = Field(default=800, ge=32, le=4096)
@@ -78,25 +77,13 @@ class GroundingDinoSam(Segmenter):
         detector: RecipePath | None = None
         detector_repo: str = "ShilongLiu/GroundingDINO"
         detector_file: str = "groundingdino_swint_ogc.pth"
-        detector_revision: str | None = None
         detector_sha256: Sha256 | None = None
         text_encoder: RecipePath | None = None
         text_encoder_repo: str = "google-bert/bert-base-uncased"
-        text_encoder_revision: str | None = None
         sam: RecipePath | None = None
         sam_repo: str = "ybelkada/segment-anything"
         sam_file: str = "checkpoints/sam_vit_h_4b8939.pth"
-        sam_revision: str | None = None
         sam_sha256: Sha256 | None = None
-        device: str | None = None
-
-        @field_validator("text")
-        @classmethod
-        def _names_the_class(cls, text: str) -> str:
-            if text.replace("{}", "").count("{") or not text.strip():
-                msg = "only {} has a meaning in the text, and it must not be empty"
-                raise ValueError(msg)
-            return text
 
     options: Options
     requires = ("torch", "torchvision", "transformers", "timm", "groundingdino", "segment_anything")
@@ -105,30 +92,20 @@ class GroundingDinoSam(Segmenter):
     _predictor: Any = None
 
     @cached_property
-    def detector(self) -> Checkpoint:
-        """The detector's checkpoint."""
-        given = self.options
-        return Checkpoint(
-            f"{self.name()}.detector",
+    def files(self) -> tuple[OriginalFile, OriginalFile]:
+        """The detector's checkpoint and SAM's; nothing is read or fetched yet."""
+        given, name = self.options, self.name()
+        detector = OriginalFile(
+            f"{name}.detector",
             given.detector,
             given.detector_repo,
             given.detector_file,
-            given.detector_revision,
             given.detector_sha256,
         )
-
-    @cached_property
-    def sam(self) -> Checkpoint:
-        """SAM's checkpoint."""
-        given = self.options
-        return Checkpoint(
-            f"{self.name()}.sam",
-            given.sam,
-            given.sam_repo,
-            given.sam_file,
-            given.sam_revision,
-            given.sam_sha256,
+        sam = OriginalFile(
+            f"{name}.sam", given.sam, given.sam_repo, given.sam_file, given.sam_sha256
         )
+        return detector, sam
 
     def check(self) -> None:
         """Look whether the files on this machine are there; nothing is fetched.
@@ -136,121 +113,117 @@ class GroundingDinoSam(Segmenter):
         Raises:
             WeightsError: one is missing.
         """
-        for checkpoint in (self.detector, self.sam):
-            if checkpoint.path is not None:
-                _ = checkpoint.found
+        for file in self.files:
+            if file.path is not None:
+                _ = file.found
         if self.options.text_encoder is not None:
             self._text_folder()
 
     def identity(self) -> dict[str, Json]:
-        """Name, version, what is looked for, and the SHA-256 of both checkpoints.
+        """Name, version, what is looked for, and hashes of what it is looked for by.
 
         Raises:
-            WeightsError: one whose hash is not pinned is not there.
+            WeightsError: a file whose hash is not pinned is not there.
         """
-        given = self.options
-        looked_for = {"text", "box_threshold", "text_threshold", "short_side", "long_side"}
-        encoder = {"text_encoder_repo", "text_encoder_revision"}
-        kept = looked_for if given.text_encoder else looked_for | encoder
-        return {
-            "plugin": self.name(),
-            "version": self.version,
-            "options": given.model_dump(mode="json", include=kept),
-            "detector": self.detector.content,
-            "sam": self.sam.content,
-        }
+        found = super().identity()
+        kept = {"text", "box_threshold", "text_threshold", "short_side", "long_side"}
+        options = self.options.model_dump(mode="json", include=kept)
+        # The same weights are the same, wherever they lie.
+        detector, sam = self.files
+        options.update(
+            detector=detector.content, sam=sam.content, text_encoder=self._text_content()
+        )
+        return {**found, "options": options}
 
     def setup(self) -> None:
-        """Load both models.
+        """Load both models onto this process's device.
 
         Raises:
             WeightsError: a checkpoint cannot be had, is another model's, or not the one pinned.
-            PluginError: the device cannot be used.
         """
         from segment_anything import SamPredictor
 
-        if self._detector is not None:
-            return
         quieten()
-        place = self._place()
-        where = f"{self.name()}.text_encoder"
-        tokenizer, config = text_parts(self._text_folder(), where)
-        weights = self.detector.read()
-        detector = grounding_dino(weights, tokenizer, config, self.detector.where)
-        self._predictor = SamPredictor(sam(self.sam.read(), self.sam.where).to(place))
-        self._detector = detector.to(place).requires_grad_(requires_grad=False)
-        named = (self.detector, self.sam)
-        self.model = " + ".join(f"{part.found.name}@{part.content[:12]}" for part in named)
+        detector, segmenter = self.files
+        tokenizer, config = text_parts(self._text_folder(), f"{self.name()}.text_encoder")
+        device = own_device()
+        model = grounding_dino(detector.read(), tokenizer, config, detector.where)
+        self._predictor = SamPredictor(sam(segmenter.read(), segmenter.where).to(device))
+        self._detector = model.to(device)
+        self.model = " ".join(f"{file.found.name}@{file.content[:12]}" for file in self.files)
 
     def segment(self, batch: Sequence[SegmentRequest]) -> list[Segmentation | Rejected]:
         """One answer per request, each found on its own.
 
         Returns:
-            The united mask with params `scores` (of each box's best word, 0 to 1), `boxes` (left,
-            top, right, bottom in pixels) and `phrases`, strongest box first; or no_detection.
-        """
-        self.setup()
-        quieten()
-        return [self._outline(request) for request in batch]
+            The mask with params `scores`, `boxes`, `phrases`, best first; `outline_scores` (the
+            IoU with the object that SAM expects of each outline, 0 to 1) and `text`. no_detection
+            with the same and `best_score`, of the best box that did not count.
 
-    def _outline(self, request: SegmentRequest) -> Segmentation | Rejected:
+        Raises:
+            DeviceMemoryError: the device's memory does not suffice for an image.
+        """
+        quieten()
+        return [in_halves(self._outline, [request], self.name())[0] for request in batch]
+
+    def _outline(self, requests: Sequence[SegmentRequest]) -> list[Segmentation | Rejected]:
         import torch
 
+        (request,) = requests
         image = check_image(request.image, f"image of {request.key}")
-        with torch.inference_mode():
-            scores, boxes, phrases = self.detect(
-                image, self.options.text.replace("{}", request.class_name)
-            )
+        text = caption(self.options.text, request.class_name)
+        with arithmetic(self._predictor.device, torch.float32):
+            found = self.detect(image, text)
             params: dict[str, Json] = {
-                "scores": scores.tolist(),
-                "boxes": boxes.tolist(),
-                "phrases": list(phrases),
+                "scores": list(found.scores),
+                "boxes": found.boxes.tolist(),
+                "phrases": list(found.phrases),
+                "text": text,
             }
-            if not len(boxes):
-                return Rejected("no_detection", params)
+            if not found.scores:
+                return [Rejected("no_detection", {**params, "best_score": found.best})]
             self._predictor.set_image(image)
-            prompts = self._predictor.transform.apply_boxes_torch(boxes, image.shape[:2])
-            masks, _, _ = self._predictor.predict_torch(
-                point_coords=None,
-                point_labels=None,
-                boxes=prompts.to(self._predictor.device),
-                multimask_output=False,
+            prompts = self._predictor.transform.apply_boxes_torch(found.boxes, image.shape[:2])
+            masks, expected, _ = self._predictor.predict_torch(
+                point_coords=None, point_labels=None, boxes=prompts, multimask_output=False
             )
-        return Segmentation(masks.any(0)[0].cpu().numpy(), params)
+        params["outline_scores"] = expected[:, 0].tolist()
+        return [Segmentation(masks.any(0)[0].cpu().numpy(), params)]
 
-    def detect(self, image: Image, text: str) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Boxes for a text in one photograph, strongest first.
+    def detect(self, image: Image, text: str) -> Found:
+        """Boxes for a text in one photograph, best first.
 
         Args:
             image: uint8 (H, W, 3), RGB.
-            text: what is looked for.
-
-        Returns:
-            Scores in [0, 1], float32 (N,); boxes as left, top, right, bottom in pixels, float32
-            (N, 4); the words of the text that each box was found by. All on the CPU.
+            text: what is looked for, in lower case, with a full stop at its end.
         """
         import torch
         from groundingdino.util.utils import get_phrases_from_posmap
 
-        words = caption(text)
-        seen = self._seen(image).to(self._predictor.device)
-        found = self._detector(seen[None], captions=[words])
-        chances = found["pred_logits"][0].cpu().sigmoid()
+        device = self._predictor.device
+        answer = self._detector(self.seen(image).to(device)[None], captions=[text])
+        chances = answer["pred_logits"][0].sigmoid()
         scores = chances.max(1).values
         order = scores.argsort(descending=True, stable=True)
         order = order[scores[order] > self.options.box_threshold]
-        centre, size = found["pred_boxes"][0].cpu()[order].split(2, dim=1)
+        centre, size = answer["pred_boxes"][0][order].split(2, dim=1)
         height, width = image.shape[:2]
         boxes = torch.cat([centre - size / 2, centre + size / 2], 1)
         tokenizer = self._detector.tokenizer
-        tokens = tokenizer(words)
-        phrases = [
-            get_phrases_from_posmap(row > self.options.text_threshold, tokens, tokenizer)
-            for row in chances[order]
-        ]
-        return scores[order], boxes * torch.tensor([width, height] * 2), phrases
+        tokens = tokenizer(text)
+        # What separates phrases is no part of one.
+        words = [word not in self._detector.specical_tokens for word in tokens["input_ids"]]
+        counts = chances[order, : len(words)] > self.options.text_threshold
+        counts &= torch.tensor(words, device=device)
+        phrases = [get_phrases_from_posmap(row, tokens, tokenizer) for row in counts]
+        return Found(
+            boxes * boxes.new_tensor([width, height] * 2),
+            scores[order].tolist(),
+            phrases,
+            float(scores.max()),
+        )
 
-    def _seen(self, image: Image) -> torch.Tensor:
+    def seen(self, image: Image) -> torch.Tensor:
         """The photograph as the detector sees it: resized by Pillow, float32 (3, h, w)."""
         from groundingdino.datasets.transforms import resize
         from PIL import Image as Pillow
@@ -258,29 +231,14 @@ class GroundingDinoSam(Segmenter):
 
         options = self.options
         small, _ = resize(Pillow.fromarray(image), None, options.short_side, options.long_side)
-        seen: torch.Tensor = functional.normalize(functional.to_tensor(small), MEAN, SPREAD)
-        return seen
-
-    def _place(self) -> torch.device:
-        import torch
-
-        given = self.options.device
-        if given is None and not torch.cuda.is_available():
-            return torch.device("cpu")
-        if given is None:
-            # Processes that share a machine share its GPUs.
-            given = f"cuda:{Ranks.from_environment().local % torch.cuda.device_count()}"
-        try:
-            return torch.zeros(0, device=given).device
-        except (RuntimeError, AssertionError) as error:
-            what = f"the device {given!r} cannot be used: {str(error).splitlines()[0]}"
-            mend = "Write cpu, cuda or cuda:0, or leave the option out"
-            raise PluginError(what, where=f"{self.name()}.device", mend=mend) from error
+        found: torch.Tensor = functional.normalize(functional.to_tensor(small), MEAN, SPREAD)
+        return found
 
     def _text_folder(self) -> Path:
         given, where = self.options, f"{self.name()}.text_encoder"
         if given.text_encoder is None:
-            return fetched(given.text_encoder_repo, TEXT_FILES, given.text_encoder_revision, where)
+            instead = "or copy its folder here and name the folder"
+            return fetched(given.text_encoder_repo, TEXT_FILES, where, instead)
         folder = Path(given.text_encoder).expanduser()
         if not (folder / "config.json").is_file():
             what = f"there is no config.json in {folder}"
@@ -288,8 +246,15 @@ class GroundingDinoSam(Segmenter):
             raise WeightsError(what, where=where, mend=mend)
         return folder
 
-
-def caption(text: str) -> str:
-    """A text as Grounding DINO was trained on it: lower case, without space around, a full stop."""
-    words = text.lower().strip()
-    return words if words.endswith(".") else f"{words}."
+    def _text_content(self) -> str:
+        """SHA-256 over the files of a folder; the name of a repository."""
+        if self.options.text_encoder is None:
+            return self.options.text_encoder_repo
+        whole = hashlib.sha256()
+        folder = self._text_folder()
+        for path in (folder / name for name in TEXT_FILES):
+            if path.is_file():
+                whole.update(
+                    f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n".encode()
+                )
+        return whole.hexdigest()

@@ -153,6 +153,20 @@ ALONE = {
     "covar-gen init proposed.toml --run runs/proposed": "asks a language model",
     "covar-gen run toy-world --run runs/toy-world --processes 2": "tests/test_demo.py runs it",
     "covar-gen errors results/photos --masks runs/photos-masks": "test_error_sources.py does it",
+    "covar-gen masks ImageNetS919/validation --out runs/imagenet-s --segmenter grounded_sam": (
+        "downloads weights"
+    ),
+    "covar-gen masks-iou --predicted runs/imagenet-s --reference "
+    "ImageNetS919/validation-segmentation --out iou": "tests/commands/test_masks_iou.py does it",
+    **{
+        f"covar-gen masks photos --out runs/photos-sam{line}": "downloads weights"
+        for line in (
+            " --segmenter grounded_sam",
+            " --segmenter grounded_sam --processes 8",
+            "-b --segmenter grounded_sam --option detector=IDEA-Research/grounding-dino-base",
+            "3 --segmenter sam3 --option threshold=0.4",
+        )
+    },
     **{
         f"covar-gen evaluate runs/demo --models {models}": "downloads weights"
         for models in (
@@ -197,6 +211,13 @@ def _photograph(path: Path, shade: int) -> None:
     Image.fromarray((image + (x + 3 * y)[..., None] % 9).astype(np.uint8)).save(path)
 
 
+def _annotation(path: Path) -> None:
+    """The disc of `_photograph` as a plain mask."""
+    y, x = np.mgrid[:48, :64]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((x - 32) ** 2 + (y - 24) ** 2 < 200).save(path)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder such as the pages speak of: photographs, recipes and finished runs, all small."""
@@ -204,6 +225,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(("cat/tom", "cat/minka", "espresso/one", "espresso/two")):
         for parent in ("photos", "data/train"):
             _photograph(folder / parent / f"{name}.png", 20 * number)
+        _annotation(folder / "annotations" / f"{name}.png")
     (folder / "boxes.csv").write_text("photograph,left,top,right,bottom\ncat/tom,0.2,0.1,0.8,0.9\n")
     mine = _recipe_of_the_docs("mine")
     assert "size = 512" in mine
@@ -247,6 +269,8 @@ def _run_in(folder: Path, line: str) -> tuple[subprocess.CompletedProcess[str], 
     ours = words[0] == "covar-gen"
     arguments = ["-m", "covar_gen.cli", *words[1:]] if ours else words[1:]
     run = folder / words[words.index("--run") + 1] if "--run" in words else None
+    if words[1] == "masks-iou":
+        shutil.copytree(folder / "runs" / "mine", folder / "runs" / "photos-masks")
     if words[1] == "evaluate":
         shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
     if words[1] == "init" and run is not None:

@@ -91,6 +91,7 @@ class Drawing:
         pdf: for paper.
         folded: whether the page shows it on demand only.
         shown: whether it is on the page at all, and not in its files alone.
+        beside: the table whose sheets it follows; empty: it stands below all tables of the section.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Drawing:
     pdf: bytes
     folded: bool = False
     shown: bool = True
+    beside: str = ""
 
 
 def require() -> None:

@@ -6,25 +6,20 @@ the data was when it was evaluated. Where it is no longer there, the page says s
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from covar_gen.core.arrays import Rejected
 from covar_gen.core.errors import CovarError, EvaluationFolderError
+from covar_gen.evaluation.report.thumbnails import thumbnail
 from covar_gen.evaluation.results import Results
 
 if TYPE_CHECKING:
     from covar_gen.evaluation.data import Data
 
-EDGE = 176
-"""Longest edge of a thumbnail, pixels."""
-QUALITY = 82
 WANTED = 8
 """Examples of a kind, shared by the subsets; at least one for each subset."""
 ORIGINAL = "original"
@@ -127,7 +122,7 @@ def examples(results: Results, models: Sequence[str]) -> tuple[list[Example], st
     if not chosen:
         return [], "Every model gets every image right: there is nothing to show."
     try:
-        data = _open(results)
+        data = open_images(results)
     except (CovarError, OSError) as error:
         said = error.what if isinstance(error, CovarError) else str(error.strerror or error)
         return [], f"The images are no longer where they were evaluated from ({said})."
@@ -245,30 +240,40 @@ def _example(
     results: Results,
 ) -> Example:
     fact = facts[row]
-    about = [fact.get("background"), _factor(fact.get("scale_factor"))]
     right = None if original is None else sum(one.right for one in answers[original])
     return Example(
         kind,
         str(fact["key"]),
         str(fact["subset"]),
         results.classes.names[fact["label"]],
-        tuple(str(one) for one in about if one),
+        about(fact),
         answers[row],
-        _thumbnail(data, row),
-        None if original is None else _thumbnail(data, original),
+        thumbnail(data, row),
+        None if original is None else thumbnail(data, original),
         right,
     )
+
+
+def about(fact: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is told of an image beside its class and its subset.
+
+    Args:
+        fact: its row of images.parquet.
+    """
+    said = (fact.get("background"), _factor(fact.get("scale_factor")))
+    return tuple(str(one) for one in said if one)
 
 
 def _factor(scale: float | None) -> str:
     return "" if scale is None else f"1/{scale:g} of the side"
 
 
-def _open(results: Results) -> Data:
+def open_images(results: Results) -> Data:
     """The data, if it still is what was evaluated.
 
     Raises:
         CovarError: it is not there.
+        OSError: it cannot be read.
     """
     from covar_gen.evaluation.data import open_data
 
@@ -279,22 +284,3 @@ def _open(results: Results) -> Data:
     if data.identity != results.about["data"]:
         raise EvaluationFolderError("other data lies there now", where=results.root, mend="")
     return data
-
-
-def _thumbnail(data: Data, row: int) -> str | None:
-    """An image as a small JPEG in a data: URI; None where it cannot be read."""
-    from PIL import Image as Pictures
-
-    from covar_gen.evaluation.images import decode
-
-    try:
-        image = decode(data.read(row))
-    except OSError:
-        return None
-    if isinstance(image, Rejected):
-        return None
-    picture = Pictures.fromarray(image)
-    picture.thumbnail((EDGE, EDGE), Pictures.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from covar_gen.evaluation.report.error_methods import one_subset, shown_rows
 from covar_gen.evaluation.report.sheets import interval, rounded
 
 AVERAGE, ORIGINAL, BG_VARIED = "average", "original", "bg_varied"
@@ -23,7 +24,7 @@ def findings(tables: Mapping[str, pa.Table]) -> list[str]:
     """
     rows = tables["accuracy"].to_pylist() if "accuracy" in tables else []
     found = [_best(rows), _hardest(rows)]
-    found.append(_backgrounds(rows))
+    found += [_backgrounds(rows), _errors(tables)]
     return [sentence for sentence in found if sentence]
 
 
@@ -86,6 +87,35 @@ def _backgrounds(rows: list[dict[str, Any]]) -> str:
     if most == least:
         return f"{sentence}."
     return f"{sentence}, that of {least} {_moves(drops[least])}."
+
+
+def _errors(tables: Mapping[str, pa.Table]) -> str:
+    """How many errors are background-driven, the most and the least, beside random maps."""
+    rows = shown_rows(tables["error_sources"].to_pylist()) if "error_sources" in tables else []
+    subset, on = one_subset(rows)
+    known = [r for r in rows if r["subset"] == subset and r["background"] is not None]
+    if not known:
+        return ""
+    most = max(known, key=lambda row: row["background"])
+    least = min(known, key=lambda row: row["background"])
+    listed = [most] if most is least else [most, least]
+    first, *rest = [_shares(row) for row in listed]
+    where = f", {on}" if on else ""
+    more = "".join(
+        f"; of {row['model']} {said}" for row, said in zip(listed[1:], rest, strict=True)
+    )
+    return (
+        f"By overlap the background drives, of the errors of {most['model']}, {first}{more}{where}."
+    )
+
+
+def _shares(row: Mapping[str, Any]) -> str:
+    """Two ways of counting background-driven errors, each beside random maps."""
+    said = f"{rounded(row['background'], 1)}% (random maps {rounded(row['chance'], 1)}%)"
+    if row.get("excess") is None:
+        return said
+    chance = rounded(row["excess_chance"], 1)
+    return f"{said}, by excess {rounded(row['excess'], 1)}% ({chance}%)"
 
 
 def _moves(drop: float) -> str:

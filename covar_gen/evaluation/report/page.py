@@ -17,11 +17,21 @@ from covar_gen.evaluation.analyses import TABLES
 from covar_gen.evaluation.models.zoo import members, zoo
 from covar_gen.evaluation.report import examples as showing
 from covar_gen.evaluation.report import facts, figures
+from covar_gen.evaluation.report.blocks import Block, Laid, Section
 from covar_gen.evaluation.report.choosing import Chosen, choose_models
 from covar_gen.evaluation.report.class_figures import class_drop_figures
 from covar_gen.evaluation.report.drawing import Drawing, style
+from covar_gen.evaluation.report.error_examples import (
+    RULE,
+    VERDICTS,
+    ErrorExample,
+    error_examples,
+)
+from covar_gen.evaluation.report.error_figures import error_figures, study_figures
+from covar_gen.evaluation.report.error_methods import chosen_methods
 from covar_gen.evaluation.report.findings import findings
-from covar_gen.evaluation.report.sections import SECTIONS, Block, Laid, Section, kind_of, lay_out
+from covar_gen.evaluation.report.sections import SECTIONS, kind_of, lay_out
+from covar_gen.evaluation.report.wording import FILES, INTROS, NOT_THE_PAPERS, ORDER
 from covar_gen.evaluation.report.writing import write_figures, write_tables
 from covar_gen.evaluation.results import Results
 
@@ -94,63 +104,11 @@ def _drawings(tables: Mapping[str, pa.Table], folders: Mapping[str, str]) -> lis
             found += class_drop_figures(table, models, folders, families)
         elif kind == "consistency":
             found += figures.consistency_figure(table, models)
+        elif kind == "error_sources":
+            found += error_figures(table, name, tables["accuracy"], models, folders)
+        elif kind == "cluster_study":
+            found += study_figures(table, name, folders)
     return found
-
-
-ORDER = (
-    ("evaluated", "What was evaluated"),
-    ("accuracy", "Accuracy"),
-    ("subset_drops", "Drops by subset"),
-    ("class_drops", "Drops by class"),
-    ("backgrounds", "What backgrounds call for"),
-    ("comparisons", "Models against each other"),
-    ("other", "Further tables"),
-    ("published", "Measured beside published"),
-    ("claims", "Claims of the paper"),
-    ("examples", "Images to look at"),
-    ("rejected", "Rejected images"),
-    ("files", "Files and method"),
-)
-"""Sections of the page; those with nothing in them are left out."""
-
-
-INTROS = {
-    "subset_drops": ("How far accuracy falls when one thing about the images changes.",),
-    "class_drops": (
-        (
-            "How far each class's accuracy falls against its original photographs. Small classes "
-            "have wide intervals, which are in the files of the tables; figures/ has a heat map "
-            "of classes and subsets for each model."
-        ),
-    ),
-    "backgrounds": (
-        (
-            "Classes that a model answers before a background whatever the object is: where one "
-            "class comes up again and again among the wrong answers, the background calls for it."
-        ),
-    ),
-    "comparisons": (
-        (
-            "Two models see the same images, so that their difference is tested image by image, "
-            "the images of one photograph together."
-        ),
-    ),
-    "claims": ("Sentences of the paper's discussion, tested on the numbers measured here.",),
-}
-NOT_THE_PAPERS = (
-    "None of the paper's models is in this report: what is claimed of models in general is tested "
-    "on those that are, and says nothing of the paper's."
-)
-FILES = (
-    (
-        "Beside this page, tables/ has every table as Parquet and CSV with all digits and as LaTeX "
-        "(booktabs), figures/ every figure as PDF and SVG."
-    ),
-    (
-        "Intervals are 95% and come from drawing photographs with replacement (bootstrap), with "
-        "all of their images at once: images of one photograph never count as independent."
-    ),
-)
 
 
 def _page(
@@ -184,6 +142,8 @@ def _page(
         headings={"missed": "Every model is wrong", "divided": "Models disagree"}
         if len(models) > 1
         else {"missed": "The model is wrong", "divided": ""},
+        verdicts=VERDICTS,
+        rule=RULE,
         chosen={kind: f"{said} {showing.RULE}" for kind, said in showing.CHOSEN.items()},
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
         script=Markup((_HERE / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - ours
@@ -223,6 +183,7 @@ def _sections(
 ) -> list[Section]:
     models = chosen.models()
     blocks = _blocks(chosen, tables, laid, drawings)
+    errors = _error_examples(chosen, tables)
     about = {"evaluated": facts.what_was_evaluated(chosen) + facts.versions(chosen, models)}
     shown, why = showing.examples(chosen, models)
     left_out = [name for name in results.models(complete=False) if name not in models]
@@ -231,6 +192,7 @@ def _sections(
         "evaluated": [f"Not in this report: {', '.join(left_out)}."] if left_out else [],
         "claims": [NOT_THE_PAPERS] if "claims" in blocks and not papers & set(models) else [],
         "examples": [why] if why else [],
+        "errors": errors[1],
         "files": FILES,
     }
     found = []
@@ -240,8 +202,23 @@ def _sections(
             intro = (*INTROS.get(key, ()), *said.get(key, ()))
             # What is shown comes before what is folded.
             parts = tuple(sorted(blocks.get(key, ()), key=lambda block: block.folded))
-            found.append(Section(key, title, intro, about.get(key, ()), parts, mine))
+            drawn = tuple(errors[0]) if key == "errors" else ()
+            found.append(Section(key, title, intro, about.get(key, ()), parts, mine, drawn))
     return found
+
+
+def _error_examples(
+    chosen: Chosen, tables: Mapping[str, pa.Table]
+) -> tuple[list[ErrorExample], list[str]]:
+    """Errors with their maps, of the explanations that the tables show."""
+    table = next((one for one in tables.values() if kind_of(one) == "error_sources"), None)
+    if table is None or not len(table):
+        return [], []
+    return error_examples(chosen, chosen_methods(table.to_pylist()))
+
+
+def _figure(drawing: Drawing) -> Block:
+    return Block(f"figure-{drawing.name}", drawing=drawing, folded=drawing.folded)
 
 
 def _blocks(
@@ -255,11 +232,12 @@ def _blocks(
     for name, table in tables.items():
         if len(table):
             kind = kind_of(table)
-            blocks.setdefault(SECTIONS.get(kind, kind), []).extend(laid[name].blocks)
+            mine = blocks.setdefault(SECTIONS.get(kind, kind), [])
+            mine += laid[name].blocks
+            mine += [_figure(one) for one in drawings if one.shown and one.beside == name]
     for one in drawings:
-        if one.shown:
-            block = Block(f"figure-{one.name}", drawing=one, folded=one.folded)
-            blocks.setdefault(one.section, []).append(block)
+        if one.shown and not one.beside:
+            blocks.setdefault(one.section, []).append(_figure(one))
     models = chosen.models()
     blocks["evaluated"] = [Block("models", sheet=facts.models_sheet(chosen, models))]
     rejected = facts.rejected_sheet(chosen, models)

@@ -6,79 +6,16 @@ A table that is not known here is shown as it is, under the title that its analy
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from covar_gen.evaluation.report import layouts
-from covar_gen.evaluation.report.drawing import Drawing
-from covar_gen.evaluation.report.examples import Example
+from covar_gen.evaluation.report import error_sheets, layouts
+from covar_gen.evaluation.report.blocks import Block, Laid, on_page
 from covar_gen.evaluation.report.sheets import Cell, Column, Sheet, count, number, share
 
-SCREEN = 2000
-"""Rows of a table on the page, of all its parts together; the others are in its files."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A table or a figure of a section.
-
-    Attributes:
-        name: unique on the page.
-        sheet: the table, where it is one.
-        drawing: the figure, where it is one.
-        folded: whether it is shown on demand.
-    """
-
-    name: str
-    sheet: Sheet | None = None
-    drawing: Drawing | None = None
-    folded: bool = False
-
-    @property
-    def title(self) -> str:
-        """What it shows."""
-        found = self.sheet or self.drawing
-        assert found is not None
-        return found.title
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        key: its anchor.
-        title: its heading.
-        intro: sentences that say how to read it.
-        facts: terms and what is said of them.
-        blocks: its tables and figures.
-        examples: its images.
-    """
-
-    key: str
-    title: str
-    intro: tuple[str, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
-    blocks: tuple[Block, ...] = ()
-    examples: tuple[Example, ...] = ()
-
-
-@dataclass(frozen=True)
-class Laid:
-    """A table laid out.
-
-    Attributes:
-        sheet: as it stands in LaTeX.
-        blocks: as it stands on the page; the sheet itself by default.
-    """
-
-    sheet: Sheet
-    blocks: tuple[Block, ...] = field(default=())
-
-
 KINDS: tuple[tuple[str, frozenset[str]], ...] = (
+    *error_sheets.KINDS,
     ("class_drops", frozenset({"label", "drop"})),
     ("subset_drops", frozenset({"reference", "drop"})),
     ("published", frozenset({"measured", "published"})),
@@ -90,7 +27,11 @@ KINDS: tuple[tuple[str, frozenset[str]], ...] = (
     ("accuracy", frozenset({"subset", "accuracy"})),
 )
 """What a table is about, told by columns that it has; the first that fits."""
-SECTIONS = {"pairs": "comparisons", "consistency": "comparisons"}
+SECTIONS = {
+    **error_sheets.SECTIONS,
+    "pairs": "comparisons",
+    "consistency": "comparisons",
+}
 """Kinds whose section has another name."""
 
 
@@ -109,6 +50,7 @@ def lay_out(name: str, table: pa.Table, title: str) -> Laid:
         title: of the table.
     """
     known: dict[str, Callable[[str, pa.Table, str], Laid]] = {
+        **error_sheets.LAYOUTS,
         "accuracy": _accuracy,
         "subset_drops": _subset_drops,
         "class_drops": _class_drops,
@@ -123,24 +65,6 @@ def lay_out(name: str, table: pa.Table, title: str) -> Laid:
         return known[kind](name, table, title)
     sheet = layouts.tidy(table, title)
     return Laid(sheet, (on_page(name, sheet),))
-
-
-def on_page(name: str, sheet: Sheet, part: str = "", *, folded: bool = False, of: int = 1) -> Block:
-    """A sheet as a block; of a long one the first rows, and where the others are.
-
-    Args:
-        name: of the table, and so of its files.
-        sheet: the table, or a part of it.
-        part: what tells parts of one table apart.
-        folded: even where it is short.
-        of: how many parts there are: all together have `SCREEN` rows at the most.
-    """
-    most = max(SCREEN // of, 20)
-    if len(sheet.rows) > most:
-        note = f"The first {most:,} of {len(sheet.rows):,} rows; all are in tables/{name}.csv."
-        sheet = Sheet(sheet.title, sheet.columns, sheet.rows[:most], (*sheet.notes, note))
-    block = f"{name}_{part}" if part else name
-    return Block(block, sheet=sheet, folded=folded or len(sheet.rows) > layouts.FOLDED)
 
 
 def _accuracy(name: str, table: pa.Table, title: str) -> Laid:

@@ -123,7 +123,7 @@ def test_the_photograph_that_an_image_comes_from_stands_beside_it(
             Image.new("RGB", (400, 200), (200 * row, 0, 0)).save(stream, "PNG")
             return stream.getvalue()
 
-    monkeypatch.setattr("covar_gen.evaluation.report.examples._open", lambda _results: Data())
+    monkeypatch.setattr("covar_gen.evaluation.report.examples.open_images", lambda _results: Data())
     found, _ = examples(results, ["a", "b"])
     crop = next(one for one in found if one.subset == "crop")
     assert crop.about == ("sea", "1/4 of the side")

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 
 from covar_gen.evaluation.analyses import TABLES
+from covar_gen.evaluation.report.blocks import SCREEN
 from covar_gen.evaluation.report.findings import findings
 from covar_gen.evaluation.report.page import ORDER
-from covar_gen.evaluation.report.sections import SCREEN, SECTIONS, kind_of, lay_out
+from covar_gen.evaluation.report.sections import SECTIONS, kind_of, lay_out
 from covar_gen.evaluation.report.sheets import Sheet
 from covar_gen.evaluation.results import Results
 
@@ -24,6 +25,11 @@ KINDS = {
     "consistency": "consistency",
     "compare_paper": "published",
     "compare_backgrounds": "published",
+    "compare_errors": "published_errors",
+    "error_sources": "error_sources",
+    "error_sensitivity": "error_sensitivity",
+    "judge_agreement": "judge_agreement",
+    "cluster_study": "cluster_study",
     "claims": "claims",
 }
 
