@@ -6,16 +6,14 @@ of the settings beside them.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from covar_gen.core.arrays import Json
+from covar_gen.core.digests import file_sha256, named_sha256, together
 from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import command, fetch, is_offline
 
@@ -32,8 +30,6 @@ SETTINGS = (
     "added_tokens.json",
 )  # fmt: skip
 """Files beside the weights that decide what a checkpoint answers."""
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -67,12 +63,12 @@ class Checkpoint:
 
         The Hub's cache names files by their hash; in other folders they are read once.
         """
-        return _together((path.name, _named_hash(path)) for path in self.files)
+        return together((path.name, named_sha256(path)) for path in self.files)
 
     def identity(self) -> dict[str, Json]:
         """What decides its answers: hashes of the weights and of the settings."""
         there = [path for name in SETTINGS if (path := self.folder / name).is_file()]
-        settings = _together((path.name, _content_hash(path)) for path in there)
+        settings = together((path.name, file_sha256(path)) for path in there)
         return {"sha256": self.sha256, "settings": settings}
 
     def check_pinned(self, pinned: str | None) -> None:
@@ -86,7 +82,7 @@ class Checkpoint:
         """
         if pinned is None:
             return
-        found = _together((path.name, _content_hash(path)) for path in self.files)
+        found = together((path.name, file_sha256(path)) for path in self.files)
         if found != pinned.lower():
             what = f"the weights of {self.model} have the SHA-256 {found}, not the pinned {pinned}"
             mend = f"Fetch them again, or correct {self.where}_sha256"
@@ -198,31 +194,3 @@ def _read(path: Path, where: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read", where=where, mend="Fetch it again") from error
     return content if isinstance(content, dict) else {}
-
-
-def _together(hashes: Iterable[tuple[str, str]]) -> str:
-    """One hash for several files; that of the file itself for one."""
-    lines = sorted(hashes)
-    if len(lines) == 1:
-        return lines[0][1]
-    text = "".join(f"{digest}  {name}\n" for name, digest in lines)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _named_hash(path: Path) -> str:
-    """SHA-256 of a file: the Hub's cache has it as the name of the file that it links to."""
-    real = path.resolve()
-    if real.parent.name == "blobs" and _SHA256.fullmatch(real.name):
-        return real.name
-    return _content_hash(path)
-
-
-def _content_hash(path: Path) -> str:
-    facts = path.stat()
-    return _hashed(path.resolve(), facts.st_size, facts.st_mtime_ns)
-
-
-@cache
-def _hashed(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - the key of the cache
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,8 +7,7 @@ a folder for each part that it names. Remote code is never run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from covar_gen.core.digests import named_sha256, together
 from covar_gen.core.errors import PluginError, WeightsError
 from covar_gen.core.hub import command, fetch
 from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.neural.quiet import one_line
 from covar_gen.neural.running import Dtype
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ STEMS = ("model", "diffusion_pytorch_model")
 """How files of weights are called; variants such as `model.fp16` are not read."""
 SETTINGS = ("*.json", "*.txt", "*.model")
 """Files beside the weights that decide what a part does."""
+
+LIBRARIES = ("diffusers", "transformers")
+"""Whose bars and remarks a loading pipeline would show."""
 
 LEFT_OUT = frozenset({"safety_checker"})
 """Parts that are never loaded: a checker that blackens images without a word has no place in a
@@ -161,7 +164,7 @@ def load_pipeline(
         what = f"diffusers {diffusers.__version__} has no {kind}"
         raise WeightsError(what, where=folder.where, mend="Type: pip install -U diffusers")
     left_out = {name: None for name in LEFT_OUT if folder.index().get(name, [None])[0]}
-    with one_line(folder):
+    with one_line(folder.model, folder.where, LIBRARIES):
         pipe = cls.from_pretrained(
             folder.path, dtype=dtype, local_files_only=True, trust_remote_code=False, **left_out
         )
@@ -183,40 +186,6 @@ def load_pipeline(
     else:
         pipe.to(device)
     return pipe
-
-
-@contextmanager
-def one_line(folder: Folder) -> Iterator[None]:
-    """What the libraries cannot load is said in one line, without their bars and remarks.
-
-    Raises:
-        WeightsError: a file is missing, damaged, or of another model.
-    """
-    import diffusers
-    import torch
-    import transformers
-
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
-    levels = [library.get_verbosity() for library in libraries]
-    drawn = [library.is_progress_bar_enabled() for library in libraries]
-    for library in libraries:
-        library.disable_progress_bar()
-        library.set_verbosity_error()
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:  # the libraries and those under them raise errors of every kind
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
-        what = f"{folder.model} cannot be loaded: {said}"
-        mend = "Check that its files are whole and belong together, or fetch them again"
-        raise WeightsError(what, where=folder.where, mend=mend) from error
-    finally:
-        for library, level, bar in zip(libraries, levels, drawn, strict=True):
-            library.set_verbosity(level)
-            if bar:
-                library.enable_progress_bar()
 
 
 def _set_attention(network: Any, backend: str, where: str) -> None:

@@ -1,22 +1,17 @@
-"""How transformers' models are loaded, where they compute, and in which arithmetic."""
+"""How transformers' models are loaded, and the types of options that segmenters share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from covar_gen.core.checkpoints import Checkpoint
-from covar_gen.core.errors import DeviceMemoryError, WeightsError
-from covar_gen.core.ranks import Ranks
+from covar_gen.core.errors import WeightsError
+from covar_gen.neural.quiet import one_line
 
 if TYPE_CHECKING:
     import torch
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""An option's value: `auto` is bfloat16 on a GPU that has it, else float32."""
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
@@ -28,54 +23,10 @@ NAME = "{class_name}"
 Text = Annotated[str, Field(pattern=r"\{class_name\}")]
 """A text in which the class is named."""
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 
 def named(text: str, class_name: str) -> str:
     """A text with the class's name in it."""
     return text.replace(NAME, " ".join(class_name.split()))
-
-
-def own_device() -> torch.device:
-    """This process's GPU where there is one, else the CPU."""
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return torch.device(f"cuda:{Ranks.from_environment().local % there}" if there else "cpu")
-
-
-def resolved(dtype: Dtype, device: torch.device) -> torch.dtype:
-    """The type in which the large products are computed."""
-    import torch
-
-    if dtype != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
-            dtype
-        ]
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if half else torch.float32
-
-
-@contextmanager
-def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """No gradients; products in that type, sums and norms in float32; no silent TF32.
-
-    Weights stay in float32 and are rounded where they are used, and so are positions: in a type
-    with 8 bits of precision, a box of a photograph of 1333 pixels would be off by several of them.
-    """
-    import torch
-
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            )
-        )
-        if dtype != torch.float32:
-            stack.enter_context(torch.autocast(device.type, dtype))
-        yield
 
 
 def load_model(checkpoint: Checkpoint, model: str, device: torch.device) -> Any:
@@ -98,7 +49,7 @@ def load_model(checkpoint: Checkpoint, model: str, device: torch.device) -> Any:
         what = f"transformers {transformers.__version__} has no {model}"
         mend = "Type: pip install -U transformers"
         raise WeightsError(what, where=checkpoint.where, mend=mend)
-    with _one_line(checkpoint):
+    with one_line(checkpoint.model, checkpoint.where):
         module, report = kind.from_pretrained(
             checkpoint.folder,
             dtype=torch.float32,
@@ -125,7 +76,7 @@ def load_images(checkpoint: Checkpoint) -> Any:
     """
     import transformers
 
-    with _one_line(checkpoint):
+    with one_line(checkpoint.model, checkpoint.where):
         return transformers.AutoImageProcessor.from_pretrained(
             checkpoint.folder, local_files_only=True
         )
@@ -139,60 +90,5 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     """
     import transformers
 
-    with _one_line(checkpoint):
+    with one_line(checkpoint.model, checkpoint.where):
         return transformers.AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
-
-
-@contextmanager
-def _one_line(checkpoint: Checkpoint) -> Iterator[None]:
-    """What the library cannot load is said in one line, without its bars and remarks."""
-    import torch
-    from transformers.utils import logging
-
-    drawn, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:  # the library and those under it raise errors of every kind
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
-        what = f"transformers cannot load {checkpoint.model}: {said}"
-        mend = "Check that its files are whole and belong together, or fetch them again"
-        raise WeightsError(what, where=checkpoint.where, mend=mend) from error
-    finally:
-        logging.set_verbosity(level)
-        if drawn:
-            logging.enable_progress_bar()
-
-
-def in_halves(work: Callable[[Sequence[T]], list[R]], items: Sequence[T], where: str) -> list[R]:
-    """`work` on all items at once or, where the device's memory does not suffice, on each half.
-
-    Args:
-        work: one answer per item, in their order.
-        items: at least one.
-        where: the tool, for the error message.
-
-    Raises:
-        DeviceMemoryError: it does not suffice for a single item.
-    """
-    import torch
-
-    try:
-        return work(items)
-    except torch.OutOfMemoryError as error:
-        if len(items) == 1:
-            what = "the device has not enough memory for a single image"
-            mend = "Choose a smaller checkpoint, or smaller photographs ([classes] size)"
-            raise DeviceMemoryError(what, where=where, mend=mend) from error
-    # Outside of the except clause: its traceback keeps the failed pass's memory alive.
-    torch.cuda.empty_cache()
-    middle = (len(items) + 1) // 2
-    return [
-        answer
-        for half in (items[:middle], items[middle:])
-        for answer in in_halves(work, half, where)
-    ]

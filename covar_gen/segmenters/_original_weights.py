@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from covar_gen.core.digests import file_sha256
 from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import fetch
 
@@ -92,7 +92,7 @@ class OriginalFile:
         Raises:
             WeightsError: the file is not there.
         """
-        return self.pinned or _digest(self.found)
+        return self.pinned or file_sha256(self.found)
 
     def read(self) -> dict[str, torch.Tensor]:
         """The weights by name, on the CPU. Nothing but arrays is read: no code in it is run.
@@ -103,7 +103,7 @@ class OriginalFile:
         """
         import torch
 
-        if self.pinned is not None and (actual := _digest(self.found)) != self.pinned:
+        if self.pinned is not None and (actual := file_sha256(self.found)) != self.pinned:
             what = f"{self.found} has the SHA-256 {actual}, not {self.pinned}"
             mend = f"Download it again, or write the hash you mean into {self.where}_sha256"
             raise WeightsError(what, where=self.where, mend=mend)
@@ -146,8 +146,3 @@ def fetched(name: str, files: tuple[str, ...], where: str, instead: str) -> Path
     """
     repo, _, revision = name.partition("@")
     return fetch(repo, files, revision=revision or None, where=where, instead=instead)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,7 +9,8 @@ import numpy as np
 
 from covar_gen.core.arrays import Image, Mask
 from covar_gen.core.checkpoints import Checkpoint
-from covar_gen.segmenters._loading import arithmetic, load_images, load_model
+from covar_gen.neural.running import arithmetic
+from covar_gen.segmenters._loading import load_images, load_model
 
 if TYPE_CHECKING:
     import torch

@@ -18,17 +18,10 @@ from pydantic import Field
 from covar_gen.core.arrays import Json, Rejected, check_image
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.neural.running import Dtype, in_halves, own_device, resolved
 from covar_gen.segmenters import _detector, _sam
 from covar_gen.segmenters._detector import Detector, Found, caption
-from covar_gen.segmenters._loading import (
-    Dtype,
-    Sha256,
-    Text,
-    Threshold,
-    in_halves,
-    own_device,
-    resolved,
-)
+from covar_gen.segmenters._loading import Sha256, Text, Threshold
 from covar_gen.segmenters._sam import Outliner
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 

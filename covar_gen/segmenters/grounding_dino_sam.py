@@ -19,8 +19,8 @@ from pydantic import Field
 from covar_gen.core.arrays import Image, Json, Rejected, check_image
 from covar_gen.core.errors import WeightsError
 from covar_gen.core.plugins import PluginOptions, RecipePath
+from covar_gen.neural.running import arithmetic, in_halves, own_device
 from covar_gen.segmenters._detector import Found, caption
-from covar_gen.segmenters._loading import arithmetic, in_halves, own_device
 from covar_gen.segmenters._original_models import grounding_dino, quieten, sam, text_parts
 from covar_gen.segmenters._original_weights import OriginalFile, fetched
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest

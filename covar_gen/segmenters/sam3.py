@@ -17,19 +17,15 @@ from pydantic import Field
 from covar_gen.core.arrays import Image, Json, Rejected, check_image
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.neural.running import Dtype, arithmetic, in_halves, own_device, resolved
 from covar_gen.segmenters._loading import (
-    Dtype,
     Sha256,
     Text,
     Threshold,
-    arithmetic,
-    in_halves,
     load_images,
     load_model,
     load_tokenizer,
     named,
-    own_device,
-    resolved,
 )
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from covar_gen.core.arrays import Image, Json, Mask, Rejected, check_image, check_mask
+from covar_gen.core.arrays import Image, Json, Rejected, check_image, check_mask
 from covar_gen.core.imaging import object_box
 from covar_gen.core.plugins import PluginOptions
 from covar_gen.core.seeds import seed_of
