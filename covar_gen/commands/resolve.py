@@ -26,6 +26,7 @@ TOOLS: tuple[tuple[str, str, str, type[plugins.Plugin]], ...] = (
     ("masks", "segmenter", "segmenters", Segmenter),
     ("backgrounds", "editor", "editors", Editor),
     ("viewpoints", "viewer", "viewers", Viewer),
+    ("viewpoints", "inpainter", "inpainters", Inpainter),
     ("scale", "inpainter", "inpainters", Inpainter),
     ("geometry", "inpainter", "inpainters", Inpainter),
 )
@@ -38,6 +39,7 @@ def tools(recipe: Recipe) -> list[tuple[str, str, str, type[plugins.Plugin]]]:
         (f"{section}.{key}", kind, getattr(getattr(recipe, section), key), base)
         for section, key, kind, base in TOOLS
         if getattr(recipe, section) is not None
+        and getattr(getattr(recipe, section), key) is not None
     ]
     variants = recipe.geometry.variants if recipe.geometry else []
     return [*found, *(("geometry.variants", "variants", name, Variant) for name in variants)]

@@ -119,6 +119,23 @@ def object_box(mask: Mask) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+def dilated(mask: Mask, share: float) -> Mask:
+    """A mask grown on all sides.
+
+    Args:
+        mask: bool (H, W).
+        share: by how much, as a fraction of the shortest edge; at least one pixel.
+
+    Returns:
+        bool (H, W).
+    """
+    import cv2
+
+    radius = max(round(share * min(mask.shape)), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc), np.bool_)
+
+
 def warp(
     image: Image, transform: Matrix, size: tuple[int, ...], interpolation: Interpolation
 ) -> tuple[Image, Mask]:

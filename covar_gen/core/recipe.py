@@ -163,11 +163,14 @@ class Viewpoints(Section):
     Attributes:
         viewer: the viewer.
         views: poses drawn for each image.
-        options: options of the viewer.
+        inpainter: what fills in what the object hides, for viewers that place the object of a
+            view before its own background; left out: none.
+        options: options of the viewer and of the inpainter.
     """
 
     viewer: str
     views: Positive = 2
+    inpainter: str | None = None
     options: OptionsOf = {}
 
 

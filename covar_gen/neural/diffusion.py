@@ -222,7 +222,8 @@ def _complete(
         path = get([*SETTINGS, *_weights("safetensors")], parts)
         bare = [part for part in parts if _is_network(path / part) and not _has(path / part)]
         path = get(_weights("bin"), bare) if bare else path
-    missing = [
+    missing = [file for file in files if not (path / file).is_file()]
+    missing += [
         part
         for part in parts
         if not _files(path / part) or (_is_network(path / part) and not _has(path / part))

@@ -71,7 +71,7 @@ class _WithReference:
         from torch.nn.functional import scaled_dot_product_attention
 
         def heads(rows: torch.Tensor) -> torch.Tensor:
-            return rows.unflatten(2, (attn.heads, -1)).transpose(1, 2)
+            return rows.view(*rows.shape[:2], attn.heads, -1).transpose(1, 2)
 
         query = heads(attn.to_q(hidden_states))
         key, value = heads(attn.to_k(hidden_states)), heads(attn.to_v(hidden_states))

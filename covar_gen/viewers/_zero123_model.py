@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from covar_gen.core.seeds import seed_of
+from covar_gen.neural.diffusion import LIBRARIES, Folder
+from covar_gen.neural.quiet import one_line
+from covar_gen.neural.running import exact
 from covar_gen.viewers._zero123_attention import reference_attention
 
 if TYPE_CHECKING:
@@ -132,12 +135,14 @@ class Zero123:
     @property
     def device(self) -> torch.device:
         """Of all networks."""
-        return self.unet.device
+        found: torch.device = self.unet.device
+        return found
 
     @property
     def dtype(self) -> torch.dtype:
         """Of all networks."""
-        return self.unet.dtype
+        found: torch.dtype = self.unet.dtype
+        return found
 
     def make(
         self,
@@ -157,9 +162,7 @@ class Zero123:
         Returns:
             float32 (B, height, width, 3), RGB in [0, 1].
         """
-        import torch
-
-        with torch.inference_mode(), reference_attention(self.unet) as memory:
+        with exact(), reference_attention(self.unet) as memory:
             pictures = [on_grey(image) for image in images]
             reference = self._reference(pictures, noises, asked)
             contexts = self._contexts(pictures, asked)
@@ -254,7 +257,8 @@ class Zero123:
         shape = reference.shape[1:]
         noise = torch.cat([self._drawn(noises, kind, step, shape) for kind in kinds])
         left = scheduler.alphas_cumprod[int(time)].to(reference)
-        return left.sqrt() * reference + (1 - left).sqrt() * noise
+        noised: torch.Tensor = left.sqrt() * reference + (1 - left).sqrt() * noise
+        return noised
 
     def _velocity(
         self,
@@ -282,7 +286,8 @@ class Zero123:
         if not asked.guided:
             return found
         without, with_it = found.chunk(2)
-        return without + asked.guidance * (with_it - without)
+        guided: torch.Tensor = without + asked.guidance * (with_it - without)
+        return guided
 
     def _decoded(self, latents: torch.Tensor) -> NDArray[np.float32]:
         scaled = latents / LATENT_SCALE + LATENT_SHIFT
@@ -312,49 +317,47 @@ def on_grey(picture: Picture) -> Picture:
 
 
 def load(
-    folder: Path, *, device: torch.device, dtype: torch.dtype, control: Path | None = None
+    folder: Folder, device: torch.device, dtype: torch.dtype, control: Folder | None = None
 ) -> Zero123:
     """The networks of an official checkpoint folder.
 
     Args:
-        folder: with model_index.json and a folder per network.
+        folder: with model_index.json and a folder per part.
         device: for all networks.
         dtype: of all networks.
-        control: the folder of a ControlNet.
+        control: a ControlNet.
 
     Raises:
-        OSError, ValueError: a file is missing, or not what its name says.
+        WeightsError: a file is damaged, or not what its name says.
     """
+    import diffusers
     import torch
-    from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-    from transformers import (
-        CLIPImageProcessorPil,
-        CLIPTextModel,
-        CLIPTokenizer,
-        CLIPVisionModelWithProjection,
-    )
+    import transformers
 
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    ramp = torch.tensor(index["ramping_coefficients"], dtype=torch.float32)[:, None]
-
-    def network(kind: Any, name: str) -> Any:
-        found = kind.from_pretrained(folder / name, dtype=dtype, local_files_only=True)
+    def network(kind: Any, place: Path) -> Any:
+        found = kind.from_pretrained(place, dtype=dtype, local_files_only=True)
         return found.to(device).eval().requires_grad_(requires_grad=False)
 
-    return Zero123(
-        vae=network(AutoencoderKL, "vae"),
-        unet=network(UNet2DConditionModel, "unet"),
-        text_encoder=network(CLIPTextModel, "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        vision_encoder=network(CLIPVisionModelWithProjection, "vision_encoder"),
-        scheduler=_scheduler(folder / "scheduler"),
-        ramp=ramp,
-        for_vae=CLIPImageProcessorPil.from_pretrained(folder / "feature_extractor_vae"),
-        for_vision=CLIPImageProcessorPil.from_pretrained(folder / "feature_extractor_clip"),
-        control=None
-        if control is None
-        else ControlNetModel.from_pretrained(control, dtype=dtype).to(device).eval(),
-    )
+    with one_line(folder.model, folder.where, LIBRARIES):
+        ramp = torch.tensor(folder.index()["ramping_coefficients"], dtype=torch.float32)
+        images = transformers.CLIPImageProcessorPil
+        found = Zero123(
+            vae=network(diffusers.AutoencoderKL, folder.path / "vae"),
+            unet=network(diffusers.UNet2DConditionModel, folder.path / "unet"),
+            text_encoder=network(transformers.CLIPTextModel, folder.path / "text_encoder"),
+            tokenizer=transformers.CLIPTokenizer.from_pretrained(folder.path / "tokenizer"),
+            vision_encoder=network(
+                transformers.CLIPVisionModelWithProjection, folder.path / "vision_encoder"
+            ),
+            scheduler=_scheduler(folder.path / "scheduler"),
+            ramp=ramp[:, None].to(device),
+            for_vae=images.from_pretrained(folder.path / "feature_extractor_vae"),
+            for_vision=images.from_pretrained(folder.path / "feature_extractor_clip"),
+        )
+    if control is not None:
+        with one_line(control.model, control.where, LIBRARIES):
+            found.control = network(diffusers.ControlNetModel, control.path)
+    return found
 
 
 def _scheduler(folder: Path) -> Any:

@@ -73,6 +73,11 @@ def centre_square(image: Image) -> Picture:
     return Pillow.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
 
 
+def levels(canvas: NDArray[np.float32]) -> Image:
+    """Pixels in [0, 1] as grey levels, uint8; what is not a number is 0."""
+    return np.rint(np.nan_to_num(canvas) * 255).astype(np.uint8)
+
+
 def tiles(canvas: NDArray[np.float32]) -> list[Image]:
     """The six views of a canvas, in the order of the poses.
 
@@ -83,10 +88,10 @@ def tiles(canvas: NDArray[np.float32]) -> list[Image]:
         Six of uint8 (h, w, 3).
     """
     height, width = canvas.shape[0] // ROWS, canvas.shape[1] // COLUMNS
-    levels = np.rint(canvas * 255).astype(np.uint8)
+    whole = levels(canvas)
     return [
         np.ascontiguousarray(
-            levels[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            whole[row * height : (row + 1) * height, column * width : (column + 1) * width]
         )
         for row in range(ROWS)
         for column in range(COLUMNS)

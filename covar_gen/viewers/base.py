@@ -34,6 +34,7 @@ class ViewRequest:
         mask: bool (H, W), True on the object.
         wanted: indices into the viewer's `poses`.
         seed: all randomness of this item.
+        background: uint8 (H, W, 3): the image without its object, for viewers that want it.
     """
 
     key: str
@@ -41,6 +42,7 @@ class ViewRequest:
     mask: Mask
     wanted: tuple[int, ...]
     seed: int
+    background: Image | None = None
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,13 @@ class Viewer(Plugin, ABC):
     Attributes:
         poses: what it can show.
         knows_masks: True if every view comes with its mask, so that no segmenter has to run.
+        wants_background: True if its requests need a background; the recipe's
+            `viewpoints.inpainter` then fills in what the object hides.
     """
 
     knows_masks: ClassVar[bool] = False
-    poses: ClassVar[tuple[Pose, ...]]
+    poses: tuple[Pose, ...]
+    wants_background: bool = False
 
     @abstractmethod
     def views(self, batch: Sequence[ViewRequest]) -> Sequence[Sequence[View | Rejected]]:

@@ -8,7 +8,7 @@ unseen sides (Zero123++) gives another kind of view, and `params` says which kin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -52,7 +52,7 @@ class Homography(Viewer):
     options: Options
     requires = ("cv2",)
     knows_masks = True
-    poses: ClassVar[tuple[Pose, ...]] = tuple(Pose(yaw, 0) for yaw in (-45, -30, -15, 15, 30, 45))
+    poses = tuple(Pose(yaw, 0) for yaw in (-45, -30, -15, 15, 30, 45))
 
     def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:
         """Per request, one answer per wanted pose; no other pose is computed.

@@ -16,17 +16,19 @@ from pydantic import Field, model_validator
 
 from covar_gen.core.arrays import Image, Json, Rejected, check_image, check_mask
 from covar_gen.core.imaging import object_box
-from covar_gen.core.plugins import PluginOptions
+from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.core.seeds import seed_of
-from covar_gen.neural.batching import halving
-from covar_gen.neural.placing import Numbers, Place, place
-from covar_gen.neural.weights import Weights, loading
+from covar_gen.neural.diffusion import Folder, find_network, find_pipeline
+from covar_gen.neural.running import Dtype, exact, in_halves, own_device, resolved
 from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123, load
 from covar_gen.viewers._zero123_pictures import (
+    COLUMNS,
+    ROWS,
     Cutout,
     by_normals,
     centre_square,
     cutout,
+    levels,
     lifted,
     on_frame,
     recomposed,
@@ -38,15 +40,21 @@ from covar_gen.viewers.base import Pose, View, Viewer, ViewRequest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Painted = tuple[NDArray[np.float32], NDArray[np.float32] | None, int]
+
 AZIMUTHS = (30, 90, 150, 210, 270, 330)
 ELEVATIONS = {"1.1": (30, -20), "1.2": (20, -10)}
 REPOSITORIES = {"1.1": "sudo-ai/zero123plus-v1.1", "1.2": "sudo-ai/zero123plus-v1.2"}
-NETWORKS = ("vae", "unet", "text_encoder", "tokenizer", "vision_encoder", "scheduler")
-FILES = (
-    "model_index.json",
-    *(f"{name}/*" for name in (*NETWORKS, "feature_extractor_vae", "feature_extractor_clip")),
+PARTS = (
+    "feature_extractor_clip",
+    "feature_extractor_vae",
+    "scheduler",
+    "text_encoder",
+    "tokenizer",
+    "unet",
+    "vae",
+    "vision_encoder",
 )
-CONTROL_FILES = ("config.json", "*.safetensors", "*.bin")
 SURFACE = 0.4
 """Length from which on a painted normal is a surface: between the 0.2 below which the authors' own
 example sees ground and the 0.6 above which it sees the object."""
@@ -62,16 +70,15 @@ class Zero123plus(Viewer):
 
         Attributes:
             version: of the model: decides the poses and the default weights.
-            weights: repository on the Hub, or a local folder in its layout; left out: the
-                official one of the version.
-            revision: branch, tag or commit on the Hub.
-            normals: repository or folder of the ControlNet that paints surface normals of the
-                views (v1.2): the object's mask is then where there are any; left out: the object
-                is what differs from the grey ground.
-            normals_revision: likewise.
+            weights: `owner/name` or `owner/name@revision` of the Hugging Face Hub, or a folder
+                relative to the recipe; left out: the official ones of the version.
+            normals: the ControlNet that paints surface normals of the views (v1.2), named in the
+                same way: the object is then where there are any; left out: the object is what
+                differs from the grey ground.
             steps: of denoising.
             guidance: classifier-free guidance; up to 1: none, and half the time.
             prompt: usually none; the model was trained without.
+            tile: side of a view, pixels; the model was trained to paint 320.
             input: `cutout`: the object before grey, centred; `photograph`: its middle square.
             fill: share of the cutout's side that the object's longer side takes.
             output: `as_generated`: the view before its grey ground; `recomposed`: the object of
@@ -80,18 +87,18 @@ class Zero123plus(Viewer):
             part: connected parts smaller than this fraction of the largest are no object.
             min_area: smallest object, as a fraction of a view.
             max_area: largest object, as a fraction of a view.
-            numbers: type of the networks' numbers.
-            batch: images whose views are painted together.
+            dtype: float32, bfloat16 or float16; auto: float16 on a GPU, else float32.
+            batch: images whose views are painted together. A GPU that is too small takes halves.
+            attempts: how often an image is painted at most, where a view cannot be used.
         """
 
         version: Literal["1.1", "1.2"] = "1.2"
-        weights: str | None = None
-        revision: str | None = None
-        normals: str | None = None
-        normals_revision: str | None = None
+        weights: WeightsName | None = None
+        normals: WeightsName | None = None
         steps: int = Field(default=75, ge=1, le=1000)
         guidance: float = Field(default=4, ge=0, le=50)
         prompt: str = ""
+        tile: int = Field(default=320, ge=32, le=1024, multiple_of=32)
         input: Literal["cutout", "photograph"] = "cutout"
         fill: float = Field(default=0.75, gt=0, le=1)
         output: Literal["as_generated", "recomposed"] = "as_generated"
@@ -99,8 +106,9 @@ class Zero123plus(Viewer):
         part: float = Field(default=0.05, ge=0, le=1)
         min_area: float = Field(default=0.02, ge=0, lt=1)
         max_area: float = Field(default=0.9, gt=0, le=1)
-        numbers: Numbers = "auto"
+        dtype: Dtype = "auto"
         batch: int = Field(default=4, ge=1, le=256)
+        attempts: int = Field(default=3, ge=1, le=100)
 
         @model_validator(mode="after")
         def _areas_in_order(self) -> Self:
@@ -121,38 +129,48 @@ class Zero123plus(Viewer):
         )
         self.wants_background = self.options.output == "recomposed"
         self._networks: Zero123 | None = None
-        self._place: Place | None = None
-
-    @cached_property
-    def weights(self) -> Weights:
-        """The model's own."""
-        name = self.options.weights or REPOSITORIES[self.options.version]
-        return Weights(name, self.options.revision, FILES, "viewpoints.options.zero123plus.weights")
-
-    @cached_property
-    def normals(self) -> Weights | None:
-        """The ControlNet's that paints normals; None without one."""
-        if self.options.normals is None:
-            return None
-        where = "viewpoints.options.zero123plus.normals"
-        return Weights(self.options.normals, self.options.normals_revision, CONTROL_FILES, where)
+        self._computed_in = ""
 
     @property
-    def model(self) -> str:
-        """`repo@commit` of the weights."""
-        return self.weights.label
+    def batch(self) -> int:
+        """Images whose views are painted together."""
+        return self.options.batch
 
-    def identity(self) -> dict[str, Json]:
-        """Name, version, options, and which weights they are.
+    @property
+    def attempts(self) -> int:
+        """How often an image is painted at most."""
+        return self.options.attempts
+
+    @cached_property
+    def folder(self) -> Folder:
+        """The model's files, fetched if need be.
 
         Raises:
             WeightsError: they cannot be had.
         """
-        options = self.options.model_dump(
-            mode="json", exclude={"weights", "revision", "normals", "normals_revision"}
-        )
-        found = [self.weights.label, *([self.normals.label] if self.normals else [])]
-        return {**super().identity(), "options": options, "weights": list(found)}
+        name = self.options.weights or REPOSITORIES[self.options.version]
+        return find_pipeline(name, "zero123plus.weights", PARTS)
+
+    @cached_property
+    def normals(self) -> Folder | None:
+        """Those of the ControlNet that paints normals; None without one.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        name = self.options.normals
+        return None if name is None else find_network(name, "zero123plus.normals")
+
+    def identity(self) -> dict[str, Json]:
+        """Name, version and options; for the weights, the hash of their content.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        options = self.options.model_dump(mode="json")
+        options["weights"] = self.folder.identity()
+        options["normals"] = self.normals and self.normals.identity()
+        return {**super().identity(), "options": options}
 
     def setup(self) -> None:
         """Load the networks onto this process's device.
@@ -160,38 +178,42 @@ class Zero123plus(Viewer):
         Raises:
             WeightsError: they cannot be had, or are another model's.
         """
-        self._place = place(self.options.numbers)
-        control = self.normals and self.normals.folder
-        with loading(self.weights):
-            self._networks = load(
-                self.weights.folder,
-                device=self._place.device,
-                dtype=self._place.dtype,
-                control=control,
-            )
+        device = own_device()
+        dtype = resolved(self.options.dtype, device, "float16")
+        self._computed_in = str(dtype).removeprefix("torch.")
+        self._networks = load(self.folder, device, dtype, self.normals)
+        self.model = " ".join(each.model for each in (self.folder, self.normals) if each)
 
     def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:
         """Per request, one answer per wanted pose; all six are painted, on one canvas.
 
         Returns:
-            Views with params `input`, `output`, `steps`, `guidance`, `device`, `together` (images
-            painted at once), `object_area` (fraction of the view) and `cut_side` (side of the
-            square that the model saw, photograph's pixels); `touches_edge` where the object was
-            cut off by the parent's frame. Rejected are: empty_mask; bad_output (not a number
-            anywhere, or black); blank_view, full_view, by the object's area; object_vanished.
+            Views with params `input`, `output`, `steps`, `guidance`, `dtype`, `cut_side` (side of
+            the square that the model saw, pixels), `object_area` (fraction of the view) and, of
+            recomposed ones, `touches_edge` (the parent's object may be cut off by its frame);
+            `batch` if less than the batch fitted into memory. Rejected are: empty_mask;
+            bad_output (no numbers, or black); blank_view and full_view, by the object's area;
+            object_vanished; no_background (the inpainter refused the image).
         """
         found: list[list[View | Rejected]] = [
             [Rejected("empty_mask")] * len(request.wanted) for request in batch
         ]
-        whole = [place for place, request in enumerate(batch) if request.mask.any()]
-        shown = [self._shown(batch[place]) for place in whole]
-        items = list(zip([batch[place] for place in whole], shown, strict=True))
-        painted = halving(items, self._paint, self.options.batch, "zero123plus")
-        for place, (_, cut), ((canvas, normals), together) in zip(
-            whole, items, painted, strict=True
-        ):
-            about: dict[str, Json] = {**self._about(), "together": together, "cut_side": cut.side}
-            found[place] = self._answers(batch[place], canvas, normals, about)
+        shown = [
+            (number, request, self._shown(request))
+            for number, request in enumerate(batch)
+            if request.mask.any()
+        ]
+        size = self.options.batch
+        for start in range(0, len(shown), size):
+            chunk = shown[start : start + size]
+            painted = in_halves(self._paint, chunk, self.name())
+            for (number, request, cut), (canvas, normals, together) in zip(
+                chunk, painted, strict=True
+            ):
+                about = {**self._about(), "cut_side": cut.side}
+                if together < len(chunk):
+                    about["batch"] = together
+                found[number] = self._answers(request, canvas, normals, about)
         return found
 
     def _shown(self, request: ViewRequest) -> Cutout:
@@ -203,28 +225,26 @@ class Zero123plus(Viewer):
             return Cutout(picture, picture.width)
         return cutout(image, mask, self.options.fill)
 
-    def _paint(
-        self, items: Sequence[tuple[ViewRequest, Cutout]]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
-        """The canvas of each image, and that of its normals where they are wanted."""
+    def _paint(self, items: Sequence[tuple[int, ViewRequest, Cutout]]) -> list[Painted]:
+        """The canvas of each image, that of its normals where they are wanted, and how many."""
         from PIL import Image as Pillow
 
         assert self._networks is not None
         options = self.options
-        asked = Asked(options.steps, options.guidance, prompt=options.prompt)
-        pictures = [cut.picture for _, cut in items]
-        canvases = self._networks.make(
-            pictures, [Seeded(request.seed) for request, _ in items], asked
-        )
-        if self.normals is None:
-            return [(canvas, None) for canvas in canvases]
-        colours = [
-            Pillow.fromarray(np.rint(np.nan_to_num(canvas) * 255).astype(np.uint8))
-            for canvas in canvases
+        width, height = COLUMNS * options.tile, ROWS * options.tile
+        asked = Asked(options.steps, options.guidance, width, height, options.prompt)
+        pictures = [cut.picture for _, _, cut in items]
+        seeds = [request.seed for _, request, _ in items]
+        normals: Sequence[NDArray[np.float32] | None] = [None] * len(items)
+        with exact():
+            canvases = self._networks.make(pictures, [Seeded(seed) for seed in seeds], asked)
+            if self.normals is not None:
+                colours = [Pillow.fromarray(levels(canvas)) for canvas in canvases]
+                noises = [Seeded(seed_of(seed, "normals", "")) for seed in seeds]
+                normals = list(self._networks.make(pictures, noises, asked, colours))
+        return [
+            (canvas, normal, len(items)) for canvas, normal in zip(canvases, normals, strict=True)
         ]
-        noises = [Seeded(seed_of(request.seed, "normals", "")) for request, _ in items]
-        normals = self._networks.make(pictures, noises, asked, colours)
-        return list(zip(canvases, normals, strict=True))
 
     def _answers(
         self,
@@ -236,7 +256,7 @@ class Zero123plus(Viewer):
         if not np.isfinite(canvas).all() or canvas.max() * 255 <= BLACK:
             return [Rejected("bad_output", about, again=True) for _ in request.wanted]
         views = tiles(canvas)
-        surfaces = None if normals is None else tiles(np.nan_to_num(normals))
+        surfaces = None if normals is None else tiles(normals)
         return [
             self._view(request, views[pose], None if surfaces is None else surfaces[pose], about)
             for pose in request.wanted
@@ -264,7 +284,8 @@ class Zero123plus(Viewer):
             return View(image, mask, params=about)
         box = object_box(request.mask)
         assert box is not None
-        assert request.background is not None
+        if request.background is None:
+            return Rejected("no_background", about)
         about["touches_edge"] = touches_edge(request.mask)
         placed = recomposed(tile, found, request.background, box)
         if placed is None:
@@ -273,11 +294,10 @@ class Zero123plus(Viewer):
 
     def _about(self) -> dict[str, Json]:
         options = self.options
-        assert self._place is not None
         return {
             "input": options.input,
             "output": options.output,
             "steps": options.steps,
             "guidance": options.guidance,
-            "device": self._place.name,
+            "dtype": self._computed_in,
         }

@@ -1,0 +1,218 @@
+"""What is done to a picture's pixels before a model fills its hole, and afterwards.
+
+Before: the surroundings' colours are continued into the hole, so that no black is blended into
+its rim; the picture is brought to the model's size; the hole is widened to whole latents.
+After: the fill is brought back to the picture's size, and its colours near the known pixels are
+drawn towards theirs; every known pixel is put back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from covar_gen.core.arrays import Image, Mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float32]
+
+NEAR = 1.15
+"""A picture whose shortest edge is within this factor of the model's is not resized."""
+
+LONGEST = 2
+"""Longest edge at which a model paints, as a multiple of its own size."""
+
+GREY = 127.5
+"""What is continued into a hole where nothing around it is known."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How a picture lies on a model's canvas: resized, then padded to the right and below.
+
+    Attributes:
+        picture: (height, width) of the picture, pixels.
+        resized: (height, width) of the picture on the canvas.
+        size: (height, width) of the canvas.
+        latent: pixels of the canvas that a latent's side covers.
+    """
+
+    picture: tuple[int, int]
+    resized: tuple[int, int]
+    size: tuple[int, int]
+    latent: int
+
+    def shown(self, image: Image, fill: Mask, mask: Mask, overlap: int) -> tuple[Image, Mask]:
+        """What the model is shown.
+
+        Args:
+            image: uint8 (H, W, 3), RGB; anything in the hole.
+            fill: bool (H, W), True in the hole.
+            mask: bool (H, W), True on the object.
+            overlap: by how many pixels of the canvas the hole is widened, at least.
+
+        Returns:
+            The picture, uint8 (height, width, 3), its hole filled with continued colours; and
+            what to paint, bool (height, width): whole latents, but never the known object.
+        """
+        start = continued(image, ~fill & ~mask)
+        start = np.where((~fill)[..., None], image, start)
+        picture = self._padded(_resized(start, self.resized))
+        hole = self._padded(_covered(fill, self.resized))
+        hole[self.resized[0] :], hole[:, self.resized[1] :] = True, True
+        kept = self._padded(_covered(mask & ~fill, self.resized)) & ~hole
+        return picture, self._widened(hole, overlap) & ~kept
+
+    def back(
+        self, painted: Plane, image: Image, fill: Mask, mask: Mask, feather: int
+    ) -> Image:
+        """The picture with its hole filled.
+
+        Args:
+            painted: float32 (height, width, 3) in [0, 1], the model's canvas.
+            image: uint8 (H, W, 3), RGB.
+            fill: bool (H, W), True in the hole.
+            mask: bool (H, W), True on the object.
+            feather: width in pixels of the zone of the hole that is drawn towards what is known.
+
+        Returns:
+            uint8 (H, W, 3), RGB; exactly `image` outside the hole.
+        """
+        height, width = self.resized
+        levels = _resized(np.ascontiguousarray(painted[:height, :width]), self.picture) * 255
+        if feather:
+            levels = levels + _drawn(levels, image, ~fill & ~mask, feather)
+        found = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        return np.where(fill[..., None], found, image)
+
+    def _padded(self, plane: NDArray[np.uint8] | Mask) -> NDArray[np.uint8] | Mask:
+        """With its last row and column repeated."""
+        rows, columns = (self.size[axis] - self.resized[axis] for axis in (0, 1))
+        more = ((0, rows), (0, columns), *(((0, 0),) * (plane.ndim - 2)))
+        return np.pad(plane, more, mode="edge")
+
+    def _widened(self, hole: Mask, overlap: int) -> Mask:
+        """The hole in whole latents, and as many more around it as the overlap needs."""
+        import cv2
+
+        side = self.latent
+        rows, columns = (edge // side for edge in self.size)
+        cells = hole.reshape(rows, side, columns, side).any((1, 3)).astype(np.uint8)
+        reach = -(-overlap // side)
+        if reach:
+            cells = cv2.dilate(cells, np.ones((2 * reach + 1,) * 2, np.uint8))
+        return np.repeat(np.repeat(cells > 0, side, 0), side, 1)
+
+
+def canvas_of(fill: Mask, native: int, multiple: int, latent: int) -> Canvas:
+    """The canvas on which a model paints a picture.
+
+    The shortest edge becomes the model's own size, unless it is near it already; the longest is
+    at most twice as long.
+
+    Args:
+        fill: bool (H, W), for the picture's size.
+        native: shortest edge that the model was trained at, pixels.
+        multiple: of what the canvas's edges have to be multiples.
+        latent: pixels of the canvas that a latent's side covers.
+    """
+    height, width = fill.shape
+    factor = native / min(height, width)
+    if 1 / NEAR <= factor <= NEAR:
+        factor = 1.0
+    factor = min(factor, LONGEST * native / max(height, width))
+    resized = (max(1, round(height * factor)), max(1, round(width * factor)))
+    rows, columns = (-(-edge // multiple) * multiple for edge in resized)
+    return Canvas((height, width), resized, (rows, columns), latent)
+
+
+def continued(image: Image, source: Mask) -> Image:
+    """A picture whose colours are continued, softer with distance, to where they are not known.
+
+    Colours are averaged over ever larger squares; a pixel takes those of the smallest square
+    around it that holds anything.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, read where `source`.
+        source: bool (H, W).
+
+    Returns:
+        uint8 (H, W, 3); grey where `source` is nowhere True.
+    """
+    import cv2
+
+    if not source.any():
+        return np.full_like(image, int(GREY))
+    weight = source.astype(np.float32)
+    layers = [(image * weight[..., None], weight)]
+    while (layers[-1][1] <= 0).any():
+        colours, weight = layers[-1]
+        size = (max(1, -(-weight.shape[1] // 2)), max(1, -(-weight.shape[0] // 2)))
+        layers.append(
+            (
+                cv2.resize(colours, size, interpolation=cv2.INTER_AREA),
+                cv2.resize(weight, size, interpolation=cv2.INTER_AREA),
+            )
+        )
+    found = None
+    for colours, weight in reversed(layers):
+        mean = colours / np.maximum(weight, 1e-6)[..., None]
+        if found is None:
+            found = mean
+            continue
+        # A square that is partly known takes as much of its own colours as of it is known.
+        coarse = cv2.resize(found, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        part = np.minimum(weight, 1)[..., None]
+        found = part * mean + (1 - part) * coarse
+    assert found is not None
+    return np.asarray(np.clip(np.rint(found), 0, 255), np.uint8)
+
+
+def _resized(picture: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
+    """To (height, width): by areas where it shrinks, else cubic; itself where nothing changes."""
+    import cv2
+
+    if picture.shape[:2] == size:
+        return picture
+    way = cv2.INTER_AREA if size[0] < picture.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=way))
+
+
+def _covered(mask: Mask, size: tuple[int, int]) -> Mask:
+    """Pixels of the resized picture in which anything of a mask lies."""
+    import cv2
+
+    if mask.shape == size:
+        return mask
+    shrinks = size[0] < mask.shape[0]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(mask.astype(np.float32), size[::-1], interpolation=way) > 0)
+
+
+def _drawn(levels: Plane, image: Image, source: Mask, feather: int) -> Plane:
+    """What to add to a fill so that it meets the known pixels beside it.
+
+    The model repaints known pixels too: their difference from the true ones, averaged over
+    `feather` pixels, is what the model's colours are off by there. It fades out over as many.
+
+    Returns:
+        float32 (H, W, 3), grey levels.
+    """
+    import cv2
+
+    if source.all() or not source.any():
+        return np.zeros_like(levels)
+    weight = source.astype(np.float32)
+    width = max(feather / 2, 1)
+    missing, near = (
+        cv2.GaussianBlur(plane, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
+        for plane in ((image - levels) * weight[..., None], weight)
+    )
+    distance = cv2.distanceTransform((~source).astype(np.uint8), cv2.DIST_L2, 5)
+    part = np.clip(1 - distance / feather, 0, 1)
+    part = part * part * (3 - 2 * part)
+    return np.asarray(missing / (near + 1e-3)[..., None] * part[..., None], np.float32)

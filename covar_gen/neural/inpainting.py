@@ -1,0 +1,227 @@
+"""Pictures filled by diffusion models that are shown the picture, its hole and a text.
+
+Any pipeline of diffusers that takes a picture and a mask: Stable Diffusion 1.5 and XL, FLUX fill,
+and those that AutoPipelineForInpainting makes of painters without a mask of their own. Inpainters
+and editors share this; `covar_gen.neural.holes` has what is done to pixels before and after.
+
+Noise is drawn on the CPU, from one generator per picture: a picture does not depend on those
+painted beside it, but for the last digits of a GPU's sums.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from covar_gen.core.arrays import Image, Json, Mask, Rejected
+from covar_gen.core.plugins import WeightsName
+from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
+from covar_gen.neural.holes import Canvas, canvas_of
+from covar_gen.neural.quiet import quiet
+from covar_gen.neural.running import exact, in_halves, own_device, resolved
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+AUTO = "AutoPipelineForInpainting"
+
+WEIGHTS = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+"""Stable Diffusion 1.5 for inpainting, where it has been since its first owner removed it."""
+
+BLACK = 1
+"""A picture whose brightest level is at most this is black."""
+
+
+class InpaintingOptions(DiffusionOptions):
+    """How holes are filled. The defaults are the paper's guidance and steps.
+
+    Attributes:
+        weights: a pipeline that takes a picture and a mask, in diffusers' layout.
+        steps: of denoising, each of which is really made.
+        guidance: how strongly the text is followed; 7.5 in the paper. FLUX fill wants 30.
+        strength: 1: the fill starts from noise alone; less: from the colours around the hole,
+            continued into it, under that much noise.
+        native: shortest edge in pixels at which the model paints; left out: the one that it was
+            trained at. Larger and smaller pictures are resized to it, and their fill back.
+        overlap: by how much the model's hole reaches into what is known, in pixels of its
+            canvas, rounded up to its latents; what is known is put back afterwards.
+        feather: width of the zone of the fill, in pixels, in which its colours are drawn towards
+            the known ones beside it; 0: none. The object's colours draw nothing.
+    """
+
+    weights: WeightsName = WEIGHTS
+    steps: int = Field(default=30, ge=1, le=1000)
+    guidance: float = Field(default=7.5, ge=0, le=100)
+    strength: float = Field(default=1.0, gt=0, le=1)
+    native: int | None = Field(default=None, ge=32, le=4096)
+    overlap: int = Field(default=8, ge=0, le=64)
+    feather: int = Field(default=16, ge=0, le=256)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """One picture to fill.
+
+    Attributes:
+        key: for messages.
+        image: uint8 (H, W, 3), RGB; anything in the hole.
+        fill: bool (H, W), True in the hole.
+        mask: bool (H, W), True on the object, whose known pixels are always shown to the model
+            and whose colours are not continued into the hole.
+        prompt: what to paint.
+        negative_prompt: what not to paint; models that take none are not told.
+        seed: of all noise.
+    """
+
+    key: str
+    image: Image
+    fill: Mask
+    mask: Mask
+    prompt: str
+    negative_prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A filled picture.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB; exactly as before outside the hole.
+        params: steps, guidance, strength, scheduler, dtype, device, and the model's canvas
+            (height, width); `batch` if less than the batch fitted into memory.
+    """
+
+    image: Image
+    params: dict[str, Json] = field(default_factory=dict)
+
+
+class Painter:
+    """A pipeline on this process's device.
+
+    Args:
+        folder: the pipeline's files.
+        options: how it paints.
+
+    Raises:
+        WeightsError: the folder is not that of a pipeline which fills holes.
+        PluginError: an attention backend, or offloading, that cannot be had here.
+    """
+
+    def __init__(self, folder: Folder, options: InpaintingOptions) -> None:
+        import torch
+
+        self.options = options
+        self.where = folder.where
+        device = own_device()
+        own = str(folder.index().get("_class_name", ""))
+        kind = own if "mask_image" in _takes(own) else AUTO
+        half = "bfloat16" if "transformer" in folder.parts else "float16"
+        dtype = resolved(options.dtype, device, half)
+        self.pipe = load_pipeline(folder, kind, options, device, dtype)
+        self.takes = set(inspect.signature(type(self.pipe).__call__).parameters)
+        network = getattr(self.pipe, "unet", None)
+        self.factor = int(self.pipe.vae_scale_factor)
+        # Transformers join two by two latents; networks of convolutions take any number.
+        self.multiple = self.factor * (2 if network is None else 1)
+        trained = self.pipe.default_sample_size if network is None else network.config.sample_size
+        self.native = options.native or int(trained) * self.factor
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        self.about: dict[str, Json] = {
+            "steps": options.steps,
+            "guidance": options.guidance,
+            "strength": options.strength,
+            "scheduler": type(self.pipe.scheduler).__name__,
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": name,
+        }
+
+    def paint(self, holes: Sequence[Hole]) -> list[Filling | Rejected]:
+        """Fill the holes, those of one size of canvas together.
+
+        Args:
+            holes: pictures of any sizes.
+
+        Returns:
+            One answer per picture, in their order. Rejected, to be made again: bad_output, where
+            the model's picture has values that are no numbers, or is all black.
+
+        Raises:
+            DeviceMemoryError: the device's memory does not suffice for a single picture.
+        """
+        found: dict[int, Filling | Rejected] = {}
+        sizes: dict[tuple[int, int], list[int]] = {}
+        canvases = [
+            canvas_of(hole.fill, self.native, self.multiple, self.factor) for hole in holes
+        ]
+        for place, canvas in enumerate(canvases):
+            sizes.setdefault(canvas.size, []).append(place)
+        together = self.options.batch
+        for places in sizes.values():
+            for start in range(0, len(places), together):
+                chunk = places[start : start + together]
+                items = [(holes[place], canvases[place]) for place in chunk]
+                painted = in_halves(self._painted, items, self.where)
+                for place, (picture, batch) in zip(chunk, painted, strict=True):
+                    about: dict[str, Json] = {"batch": batch} if batch < len(chunk) else {}
+                    found[place] = self._filling(holes[place], canvases[place], picture, about)
+        return [found[place] for place in range(len(holes))]
+
+    def _painted(
+        self, items: Sequence[tuple[Hole, Canvas]]
+    ) -> list[tuple[NDArray[np.float32], int]]:
+        """The model's pictures, float32 (height, width, 3) in [0, 1], and how many at once."""
+        import torch
+        from PIL import Image as Pillow
+
+        shown = [c.shown(h.image, h.fill, h.mask, self.options.overlap) for h, c in items]
+        height, width = items[0][1].size
+        asked: dict[str, Any] = {
+            "prompt": [hole.prompt for hole, _ in items],
+            "negative_prompt": [hole.negative_prompt for hole, _ in items],
+            "image": [Pillow.fromarray(picture) for picture, _ in shown],
+            "mask_image": [Pillow.fromarray(mask.astype(np.uint8) * 255) for _, mask in shown],
+            "height": height,
+            "width": width,
+            "num_inference_steps": self._scheduled(),
+            "guidance_scale": self.options.guidance,
+            "strength": self.options.strength,
+            "generator": [torch.Generator().manual_seed(hole.seed) for hole, _ in items],
+            "output_type": "np",
+        }
+        asked = {name: value for name, value in asked.items() if name in self.takes}
+        with exact(), quiet(LIBRARIES):
+            pictures = self.pipe(**asked).images
+        return [(np.asarray(picture, np.float32), len(items)) for picture in pictures]
+
+    def _scheduled(self) -> int:
+        """Steps to ask for, so that `steps` are left when the first are skipped for `strength`."""
+        wanted, strength = self.options.steps, self.options.strength
+        if "unet" not in self.pipe.components:
+            return wanted if strength == 1 else max(round(wanted / strength), wanted)
+        return next(steps for steps in count(wanted) if int(steps * strength) >= wanted)
+
+    def _filling(
+        self, hole: Hole, canvas: Canvas, picture: NDArray[np.float32], about: dict[str, Json]
+    ) -> Filling | Rejected:
+        params: dict[str, Json] = {**self.about, "canvas": list(canvas.size), **about}
+        if not np.isfinite(picture).all():
+            return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
+        if float(picture.max()) * 255 <= BLACK:
+            return Rejected("bad_output", {**params, "output": "black"}, again=True)
+        image = canvas.back(picture, hole.image, hole.fill, hole.mask, self.options.feather)
+        return Filling(image, params)
+
+
+def _takes(kind: str) -> set[str]:
+    """What a pipeline of diffusers is called with; nothing where there is no such pipeline."""
+    import diffusers
+
+    cls = getattr(diffusers, kind, None) if kind else None
+    return set() if cls is None else set(inspect.signature(cls.__call__).parameters)
