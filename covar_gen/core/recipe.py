@@ -180,6 +180,10 @@ class Scale(Section):
     Attributes:
         inpainter: what paints the surroundings.
         factors: linear; at 8 the parent fills 1/8 of the side.
+        keep: what of the parent stays as it is: `photograph`, all of it, if left out; `object`:
+            its object's pixels alone, which is what the paper's mask protects.
+        chain: `separate`, if left out: each factor's surroundings are painted on their own;
+            `shared`: each around the canvas of the factor before.
         options: options of the inpainter.
     """
 
@@ -187,6 +191,8 @@ class Scale(Section):
     factors: list[Annotated[float, Field(gt=1, le=64)]] = Field(
         default=[2.0, 4.0, 6.0, 8.0], min_length=1
     )
+    keep: Literal["photograph", "object"] | None = None
+    chain: Literal["separate", "shared"] | None = None
     options: OptionsOf = {}
 
     @field_validator("factors")

@@ -1,15 +1,31 @@
-"""What an inpainter is, and the one place that keeps known pixels exactly as they were."""
+"""What an inpainter is, and the one place that keeps known pixels exactly as they were.
+
+Outpainting goes in passes, each from a canvas to the one around it. Whatever the passes, a parent
+is shrunk once for each factor, and what it says is put back after every pass.
+"""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from covar_gen.core.arrays import Image, Json, Mask, Rejected, check_image
+from covar_gen.core.imaging import warp, warp_mask
 from covar_gen.core.plugins import Plugin
+from covar_gen.core.seeds import seed_of
+from covar_gen.core.shrinking import between, passes, shrink
+
+Keep = Literal["photograph", "object"]
+"""What of a parent stays as it is: all of it, or its object's pixels alone."""
+
+Chain = Literal["separate", "shared"]
+"""Whether each factor has passes of its own, or its canvas is one pass from that of the factor
+before it, which then is its centre."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,58 @@ class Filled:
     params: dict[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Shrunk:
+    """A canvas in which the parent is small.
+
+    Attributes:
+        key: the row's key.
+        factor: linear; at 8 the parent fills 1/8 of the side.
+        seed: all randomness of this canvas, where its passes are its own.
+    """
+
+    key: str
+    factor: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class OutpaintRequest:
+    """One parent whose surroundings are painted.
+
+    Attributes:
+        key: the parent's key.
+        image: uint8 (H, W, 3), RGB; the canvases have its size.
+        mask: bool (H, W), True on the object, whose box comes to the canvases' centre.
+        prompt: what to paint, in words.
+        negative_prompt: what not to paint.
+        wanted: the canvases.
+        factors: all factors that the recipe asks for: those of a shared chain.
+        seed: all randomness of a shared chain.
+        keep: what of the parent stays.
+        chain: whether passes are shared.
+    """
+
+    key: str
+    image: Image
+    mask: Mask
+    prompt: str
+    negative_prompt: str
+    wanted: tuple[Shrunk, ...]
+    factors: tuple[float, ...]
+    seed: int
+    keep: Keep = "photograph"
+    chain: Chain = "separate"
+
+
 class Inpainter(Plugin, ABC):
-    """Paints what is unknown."""
+    """Paints what is unknown.
+
+    Attributes:
+        reach: the largest factor by which one pass of outpainting may shrink what is there.
+    """
+
+    reach: ClassVar[float] = math.inf
 
     @abstractmethod
     def paint(self, batch: Sequence[FillRequest]) -> Sequence[Filled | Rejected]:
@@ -71,6 +137,118 @@ class Inpainter(Plugin, ABC):
             else Filled(request.image)
             for request in batch
         ]
+
+    def outpaint(self, batch: Sequence[OutpaintRequest]) -> list[list[Filled | Rejected]]:
+        """Every wanted canvas of every request, in their order.
+
+        The passes of all requests are painted side by side. Where one of a shared chain asks to
+        be made again, its whole chain does, so that its canvases stay nested.
+
+        Returns:
+            Canvases, with params `passes` and `chain` where they may be more than one, and
+            `keep` where not all of the parent stays.
+        """
+        chains = [chain for request in batch for chain in _chains(request, self.reach)]
+        for place in range(max((len(chain.stops) for chain in chains), default=0)):
+            active = [chain for chain in chains if chain.goes_on(place)]
+            answers = self.fill([chain.asked(place) for chain in active])
+            for chain, answer in zip(active, answers, strict=True):
+                chain.take(place, answer)
+        said = math.isfinite(self.reach)
+        found = {
+            key: answer for chain in chains for key, answer in chain.answers(said=said).items()
+        }
+        return [[found[canvas.key] for canvas in request.wanted] for request in batch]
+
+
+class _Chain:
+    """The passes to one canvas, or through several of them.
+
+    Args:
+        request: the parent.
+        wanted: the canvases, by their factors.
+        stops: factors of the passes' canvases, ascending.
+    """
+
+    def __init__(
+        self, request: OutpaintRequest, wanted: dict[float, Shrunk], stops: list[float]
+    ) -> None:
+        self.request = request
+        self.wanted = wanted
+        self.stops = stops
+        self.painted: list[Filled] = []
+        self.refused: Rejected | None = None
+
+    def goes_on(self, place: int) -> bool:
+        return place < len(self.stops) and self.refused is None
+
+    def asked(self, place: int) -> FillRequest:
+        """The canvas of a pass: the parent, around it the canvas before, around that nothing."""
+        request, factor = self.request, self.stops[place]
+        transform, size = shrink(request.mask, factor), request.image.shape
+        image, known = warp(request.image, transform, size, "lanczos")
+        mask = warp_mask(request.mask, transform, size)
+        if request.keep == "object":
+            known = known & mask
+        if place:
+            inner = between(self.stops[place - 1], factor, size)
+            before, there = warp(self.painted[-1].image, inner, size, "lanczos")
+            image = np.where(known[..., None], image, before)
+            known = known | there
+        key, seed = self._key_and_seed(factor)
+        return FillRequest(key, image, known, mask, request.prompt, request.negative_prompt, seed)
+
+    def _key_and_seed(self, factor: float) -> tuple[str, int]:
+        canvas = self.wanted.get(factor)
+        if self.request.chain == "shared":
+            key = canvas.key if canvas else f"{self.request.key}/pass_{factor:g}"
+            return key, seed_of(self.request.seed, "pass", f"{factor:g}")
+        if canvas:
+            return canvas.key, canvas.seed
+        end = self.wanted[self.stops[-1]]
+        name = f"{factor:g}"
+        return f"{end.key}/pass_{name}", seed_of(end.seed, "pass", name)
+
+    def take(self, place: int, answer: Filled | Rejected) -> None:
+        """Go on from what was painted, or stop."""
+        if isinstance(answer, Rejected):
+            self.refused = answer
+            if answer.again:
+                self.painted = []
+            return
+        assert place == len(self.painted)
+        self.painted.append(answer)
+
+    def answers(self, *, said: bool) -> dict[str, Filled | Rejected]:
+        """Each canvas's, by its key; `said`: with how many passes it took."""
+        found: dict[str, Filled | Rejected] = {}
+        about: dict[str, Json] = {}
+        if self.request.keep != "photograph":
+            about["keep"] = self.request.keep
+        for place, factor in enumerate(self.stops):
+            if factor not in self.wanted:
+                continue
+            key = self.wanted[factor].key
+            if place >= len(self.painted):
+                assert self.refused is not None
+                found[key] = self.refused
+                continue
+            if said or self.request.chain == "shared":
+                about = {**about, "passes": place + 1, "chain": self.request.chain}
+            painted = self.painted[place]
+            found[key] = replace(painted, params={**painted.params, **about})
+        return found
+
+
+def _chains(request: OutpaintRequest, reach: float) -> list[_Chain]:
+    wanted = {canvas.factor: canvas for canvas in request.wanted}
+    if request.chain == "separate":
+        return [
+            _Chain(request, {factor: canvas}, passes([factor], reach))
+            for factor, canvas in wanted.items()
+        ]
+    last = max(wanted)
+    return [_Chain(request, wanted, passes([f for f in request.factors if f <= last], reach))]
 
 
 def _kept(request: FillRequest, painted: Filled | Rejected) -> Filled | Rejected:

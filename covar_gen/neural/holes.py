@@ -9,7 +9,7 @@ drawn towards theirs; every known pixel is put back.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
+
+L = TypeVar("L", bound=np.generic)
 
 NEAR = 1.15
 """A picture whose shortest edge is within this factor of the model's is not resized."""
@@ -67,9 +69,7 @@ class Canvas:
         kept = self._padded(_covered(mask & ~fill, self.resized)) & ~hole
         return picture, self._widened(hole, overlap) & ~kept
 
-    def back(
-        self, painted: Plane, image: Image, fill: Mask, mask: Mask, feather: int
-    ) -> Image:
+    def back(self, painted: Plane, image: Image, fill: Mask, mask: Mask, feather: int) -> Image:
         """The picture with its hole filled.
 
         Args:
@@ -89,7 +89,7 @@ class Canvas:
         found = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.where(fill[..., None], found, image)
 
-    def _padded(self, plane: NDArray[np.uint8] | Mask) -> NDArray[np.uint8] | Mask:
+    def _padded(self, plane: NDArray[L]) -> NDArray[L]:
         """With its last row and column repeated."""
         rows, columns = (self.size[axis] - self.resized[axis] for axis in (0, 1))
         more = ((0, rows), (0, columns), *(((0, 0),) * (plane.ndim - 2)))
@@ -172,7 +172,7 @@ def continued(image: Image, source: Mask) -> Image:
     return np.asarray(np.clip(np.rint(found), 0, 255), np.uint8)
 
 
-def _resized(picture: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
+def _resized(picture: NDArray[L], size: tuple[int, int]) -> NDArray[L]:
     """To (height, width): by areas where it shrinks, else cubic; itself where nothing changes."""
     import cv2
 

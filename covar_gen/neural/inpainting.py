@@ -122,8 +122,8 @@ class Painter:
         device = own_device()
         own = str(folder.index().get("_class_name", ""))
         kind = own if "mask_image" in _takes(own) else AUTO
-        half = "bfloat16" if "transformer" in folder.parts else "float16"
-        dtype = resolved(options.dtype, device, half)
+        newer = "transformer" in folder.parts
+        dtype = resolved(options.dtype, device, "bfloat16" if newer else "float16")
         self.pipe = load_pipeline(folder, kind, options, device, dtype)
         self.takes = set(inspect.signature(type(self.pipe).__call__).parameters)
         network = getattr(self.pipe, "unet", None)
@@ -157,9 +157,7 @@ class Painter:
         """
         found: dict[int, Filling | Rejected] = {}
         sizes: dict[tuple[int, int], list[int]] = {}
-        canvases = [
-            canvas_of(hole.fill, self.native, self.multiple, self.factor) for hole in holes
-        ]
+        canvases = [canvas_of(hole.fill, self.native, self.multiple, self.factor) for hole in holes]
         for place, canvas in enumerate(canvases):
             sizes.setdefault(canvas.size, []).append(place)
         together = self.options.batch
