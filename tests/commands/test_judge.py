@@ -347,6 +347,29 @@ def test_a_wrong_choice_of_judge_stops_errors_before_any_is_explained(
         errors_command.errors(results.root, judge="text_similarity", judge_options={"quantil": 0.5})
 
 
+def test_a_missing_key_is_said_before_any_error_is_explained_unless_verdicts_are_there(
+    results: Results, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {key.partition(".")[2]: value for key, value in server.options.items()}
+    shared = tmp_path / "shared.jsonl"
+    command.judge(results.root, judges="openai", options=server.options, verdicts=shared)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    explained: list[object] = []
+    monkeypatch.setattr(errors_command, "run_processes", lambda *given: explained.append(given))
+    with pytest.raises(ToolError, match="OPENAI_API_KEY"):
+        errors_command.errors(results.root, judge="openai", judge_options=own)
+    assert not explained
+    asked = server.asked
+    (row,) = errors_command.errors(
+        results.root, judge="openai", judge_options=own, verdicts=shared
+    ).rows
+    assert (server.asked, row["unscored"], row["judge"]) == (
+        asked,
+        0,
+        "openai the-model-2026 (paper)",
+    )
+
+
 def test_the_command_says_what_it_did_and_what_is_wrong_in_one_line(
     results: Results, tmp_path: Path, covar: Covar
 ) -> None:
