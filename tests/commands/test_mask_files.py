@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covar_gen.commands.mask_classes import MERGED, SIZES, class_lists, fitting_list
 from covar_gen.commands.mask_files import (
-    MERGED,
-    SIZES,
     Kind,
-    class_lists,
-    fitting_list,
     found_kind,
     listed,
     name_of,
@@ -199,6 +197,31 @@ def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LabelsError, match="a file, not a folder"):
         listed(tmp_path / "file", "--reference")
+
+
+def test_a_folder_that_holds_itself_is_entered_once(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.png").touch()
+    (tmp_path / "b" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "link").symlink_to(tmp_path / "b", target_is_directory=True)
+    assert listed(tmp_path, "--reference") == ["b/a.png", "link/a.png"]
+
+
+def test_a_folder_that_cannot_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "a.png").touch()
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(LabelsError, match=r"shut: the folder cannot be opened: Permission denied"):
+        listed(tmp_path, "--reference")
 
 
 def test_kinds_are_told_from_pixels(tmp_path: Path) -> None:

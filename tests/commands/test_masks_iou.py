@@ -245,7 +245,7 @@ def test_sizes_are_brought_together_where_the_picture_is_the_same(tmp_path: Path
     rows = _by_name(found)
     assert (rows["half"]["iou"], rows["half"]["resized"]) == (1.0, True)
     assert (rows["turned"]["iou"], rows["turned"]["reason"]) == (None, "another_shape")
-    assert "1 predicted masks were brought to their references' sizes" in found.notes
+    assert "predicted masks brought to their references' sizes: 1" in found.notes
     assert found.summary["images"].to_pylist() == [1] * 6
 
 
@@ -262,7 +262,7 @@ def test_two_empty_masks_are_left_out_of_every_mean(tmp_path: Path) -> None:
 
 def test_imagenet_s_is_recognised_with_its_list_and_merged_classes(tmp_path: Path) -> None:
     # Goldfish is 2 among 919 and 1 among 50; sunglasses (n04356056) are annotated as sunglass.
-    from covar_gen.commands.mask_files import class_lists
+    from covar_gen.commands.mask_classes import class_lists
 
     ids = class_lists("919")["919"]
     cases = {"n01443537": ids["n01443537"], "n04356056": ids["n04355933"]}
@@ -289,7 +289,7 @@ def test_an_annotation_without_the_images_class_gives_its_largest(tmp_path: Path
     assert [rows[f"n01443537/{n}"]["object"] for n in "ab"] == ["class", "largest"]
     assert rows["n01443537/b"]["iou"] == 1.0
     assert rows["n01443537/b"]["label"] == "n01443537"
-    assert any(line.startswith("1 annotations hold no pixel") for line in found.notes)
+    assert any("own not annotated or not known: 1" in line for line in found.notes)
 
 
 BAD: dict[str, tuple[list[str], str]] = {
@@ -311,6 +311,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     "classes of plain masks": (
         ["--predicted", "run", "--reference", "plain", "--classes", "919"],
         "plain masks have no ids of classes",
+    ),
+    "among the references": (
+        ["--predicted", "run", "--reference", "plain", "--out", "plain/iou"],
+        "the picture would lie among the references",
     ),
     "a file to write to": (
         ["--predicted", "run", "--reference", "plain", "--out", "ids.csv"],
