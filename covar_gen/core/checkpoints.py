@@ -17,7 +17,7 @@ from typing import Any
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import command, fetch, is_offline
+from covar_gen.core.hub import command, fetch, is_offline, no_name
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -116,9 +116,7 @@ def check_name(name: str, kinds: Collection[str], where: str, *, texts: bool = F
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        what = f"{repo!r} is no name of a repository"
-        mend = "Write owner/name or owner/name@revision, or name a folder that is there"
-        raise WeightsError(what, where=where, mend=mend) from error
+        raise no_name(repo, where) from error
 
 
 def find(name: str, kinds: Collection[str], where: str, *, texts: bool = False) -> Checkpoint:

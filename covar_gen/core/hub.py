@@ -52,12 +52,17 @@ def fetch(
         )
         raise kind(what, where=where, mend=mend) from error
     except HFValidationError as error:
-        what = f"{repo!r} is no name of a repository"
-        raise kind(what, where=where, mend="Write owner/name, or name a folder") from error
+        raise no_name(repo, where, kind) from error
     except (HfHubHTTPError, OSError) as error:
         what = f"the Hugging Face Hub refuses {repo}: {_first_line(error)}"
         mend = "Check the name and the revision; for a gated one accept its terms and set HF_TOKEN"
         raise kind(what, where=where, mend=mend) from error
+
+
+def no_name(repo: str, where: str, kind: type[CovarError] = WeightsError) -> CovarError:
+    """The error that answers what cannot be the name of a repository."""
+    mend = "Write owner/name or owner/name@revision, or name a folder that is there"
+    return kind(f"{repo!r} is no name of a repository", where=where, mend=mend)
 
 
 def command(repo: str, revision: str | None) -> str:
