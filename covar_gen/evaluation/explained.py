@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -230,8 +231,8 @@ def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int
 
 def _lists(column: pa.ChunkedArray, ok: NDArray[np.bool_], width: int) -> NDArray[np.float64]:
     found = np.full((len(ok), width), np.nan)
-    values = [value for value in column.to_pylist() if value is not None]
-    found[ok] = np.array(values, np.float64).reshape(-1, width)
+    # Without a Python object per error: there are millions.
+    found[ok] = np.asarray(pc.list_flatten(column).to_numpy(), np.float64).reshape(-1, width)
     return found
 
 
