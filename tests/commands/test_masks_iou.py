@@ -292,6 +292,18 @@ def test_an_annotation_without_the_images_class_gives_its_largest(tmp_path: Path
     assert any("own not annotated or not known: 1" in line for line in found.notes)
 
 
+def test_the_images_own_class_counts_however_small_it_is(tmp_path: Path) -> None:
+    ids = np.full((8, 8), 7)
+    ids[SQUARE > 0] = 2
+    annotation(tmp_path / "theirs" / "n01443537" / "a.png", ids)
+    save(tmp_path / "mine" / "n01443537" / "a.png", SQUARE)
+    found = masks_iou(tmp_path / "mine", tmp_path / "theirs")
+    row = _by_name(found)["n01443537/a"]
+    assert (row["iou"], row["object"], row["reference_pixels"]) == (1.0, "class", 16)
+    # As label maps: goldfish 16 of 16, other 0 of 48 and class 7 0 of 48.
+    assert _means(found)["label_maps", "zero"] == pytest.approx(1 / 3)
+
+
 BAD: dict[str, tuple[list[str], str]] = {
     "no predictions": (["--predicted", "gone", "--reference", "plain"], "RunFolderError: gone"),
     "no references": (["--predicted", "run", "--reference", "gone"], "LabelsError: gone"),
