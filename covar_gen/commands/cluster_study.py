@@ -71,7 +71,7 @@ def cluster_study(
     for option, value in {**given, **more}.items():
         arguments += [f"--{option}", str(value)] if value is not None else []
     run_processes("evaluation.cluster_study", arguments, processes, progress(TABLE))
-    found = {}
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
     for row in study_table(open_results(folder), replicates=1).to_pylist():
         case = (row["layers"], row["clusters"])
         asked = all(row[name] == {**given, **more}[name] for name in ("target", *_DRAWN))

@@ -70,7 +70,7 @@ def _inline() -> list[tuple[str, str]]:
     return [
         (page.relative_to(ROOT).as_posix(), command)
         for page in PAGES
-        for command in re.findall(r"`covar-gen ([a-z]+)[^`]*`", page.read_text(encoding="utf-8"))
+        for command in re.findall(r"`covar-gen ([a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
     ]
 
 
