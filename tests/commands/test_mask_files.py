@@ -115,7 +115,7 @@ NO_ANNOTATIONS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a plain mask": (lambda p: save(p, LEVELS), "a PNG of grey values"),
     "with alpha": (lambda p: save(p, LEVELS, "RGBA"), "a PNG of RGBA values"),
     "a photograph": (lambda p: save(p, WHITE), "its blue values are not all 0"),
-    "too high an id": (lambda p: annotation(p, np.array([[1001]])), "the id 1001"),
+    "too high an id": (lambda p: annotation(p, np.array([[1001]])), "and 1000 is the last"),
     "an unknown id": (lambda p: annotation(p, np.array([[0, 7, 52]])), "the id 52"),
     "a palette": (lambda p: save(p, LEVELS, "P"), "a PNG with a palette"),
     "16 bits": (lambda p: save(p, LEVELS.astype(np.uint16)), "16 bits"),
