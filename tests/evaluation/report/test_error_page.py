@@ -23,9 +23,9 @@ def test_six_errors_are_counted_drawn_and_told(explained: Results, read_page: Re
     head, row = [[cell.text for cell in line] for line in found.cells("table-error_sources")]
     numbers = {name: text.partition("[")[0] for name, text in zip(head, row, strict=True)}
     sixth, third = "16.7", "33.3"
-    assert numbers.pop("by chance") == "50.0"
+    assert numbers.pop("chance") == "50.0"
     assert numbers == {
-        "model": "a/x", "errors": "6", "background": sixth, "excess": third, "fine": sixth,
+        "model": "a/x", "errors": "6", "BG-Er": sixth, "excess": third, "Fine-Er": sixth,
         "other": sixth, "unscored": sixth, "undecided": sixth, "unexplained": sixth,
         # The mean of 5/6, three times 1/6, and 31/61.
         "mass": "36.8",

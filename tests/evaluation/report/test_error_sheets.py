@@ -68,11 +68,11 @@ def test_shares_stand_beside_chance_first_as_a_whole_and_then_as_the_papers_tabl
         {"model": "b", "subset": "average", "background": None, "fine": None},
     ]
     laid = lay_out("error_sources", _sources(rows), "T")
-    whole, pivot, every = laid.blocks
+    whole, pivot, *every = laid.blocks
     assert whole.sheet
     assert [column.title for column in whole.sheet.columns] == [
-        "model", "errors", "background", "by chance", "excess", "by chance", "mass", "fine",
-        "other", "undecided", "unexplained",
+        "model", "errors", "BG-Er", "chance", "excess", "chance", "mass", "Fine-Er", "other",
+        "undecided", "unexplained",
     ]  # fmt: skip
     assert _texts(whole.sheet)[0] == [
         "a", "10", "40.0", "35.0", "60.0", "50.0", "70.0", "20.0", "30.0", "8.0", "2.0",
@@ -94,8 +94,16 @@ def test_shares_stand_beside_chance_first_as_a_whole_and_then_as_the_papers_tabl
         [False, False, False],
     ]
     assert [cell.value for cell in pivot.sheet.rows[0][1:]] == [40.0, 40.0]
-    assert [block.folded for block in laid.blocks] == [False, False, True]
-    assert len(_texts(every.sheet)) == 4
+    assert [block.folded for block in (whole, pivot)] == [False, False]
+    # Every share but the empty one by subset, with intervals.
+    assert all(block.folded for block in every)
+    shares = {block.name.removeprefix("error_sources_"): block.sheet for block in every}
+    assert list(shares) == [
+        "background", "chance", "excess", "excess_chance", "mass", "fine", "other", "undecided",
+        "unexplained",
+    ]  # fmt: skip
+    assert _texts(shares["undecided"]) == [["a", "10.0", "8.0"], ["b", "10.0", "10.0"]]
+    assert _small(shares["background"])[0][1] == "[30.0, 50.0]"
 
 
 def test_data_without_subsets_has_one_sheet() -> None:
@@ -192,7 +200,7 @@ def test_many_models_have_a_row_each() -> None:
     (block,) = lay_out("error_sensitivity", _sensitivity(models), "T").blocks
     assert block.sheet
     assert [column.title for column in block.sheet.columns] == [
-        "model", "0.3", "0.5", "excess", "mass", "cci: clusters 3",
+        "model", "0.3", "0.5", "excess", "mass", "clusters 3",
     ]  # fmt: skip
     assert _texts(block.sheet)[1] == ["m1", "31.0", "51.0", "61.0", "71.0", "56.0"]
 
@@ -218,6 +226,8 @@ def test_judges_stand_with_their_kappa() -> None:
     assert _texts(block.sheet)[0][:4] == ["wordnet", "openai", "40", "38"]
     assert "81.2" in _texts(block.sheet)[0]
     assert "[0.250, 0.750]" in _small(block.sheet)[0]
+    assert block.sheet
+    assert "photographs" not in " ".join(block.sheet.notes)
 
 
 def test_published_shares_stand_below_the_difference_by_place_and_judge() -> None:
