@@ -18,6 +18,7 @@ from pydantic import Field
 
 from covar_gen.core.arrays import Image, Json, Rejected, check_image
 from covar_gen.core.errors import WeightsError
+from covar_gen.core.hub import is_offline
 from covar_gen.core.plugins import PluginOptions, RecipePath
 from covar_gen.segmenters._detector import Found, caption
 from covar_gen.segmenters._loading import arithmetic, in_halves, own_device
@@ -108,15 +109,15 @@ class GroundingDinoSam(Segmenter):
         return detector, sam
 
     def check(self) -> None:
-        """Look whether the files on this machine are there; nothing is fetched.
+        """Look whether the files are there, as far as that needs no network.
 
         Raises:
-            WeightsError: one is missing.
+            WeightsError: one is missing, or not in the cache where the Hub must not be asked.
         """
         for file in self.files:
-            if file.path is not None:
+            if file.path is not None or is_offline():
                 _ = file.found
-        if self.options.text_encoder is not None:
+        if self.options.text_encoder is not None or is_offline():
             self._text_folder()
 
     def identity(self) -> dict[str, Json]:

@@ -630,6 +630,15 @@ def test_without_a_network_the_missing_files_are_named(
     refused(make(text_encoder=None), "hf download google-bert/bert-base-uncased", "config.json")
 
 
+def test_where_the_hub_must_not_be_asked_it_is_said_before_anything_is_made(
+    make: Callable[..., Segmenter], hub: Path
+) -> None:
+    for option in ("detector", "sam", "text_encoder"):
+        with pytest.raises(WeightsError, match=rf"grounding_dino_sam\.{option}: "):
+            make(**{option: None}).check()
+    assert not hub.exists()
+
+
 def test_files_of_the_hub_are_found_in_its_cache(
     make: Callable[..., Segmenter], files: Path, hub: Path
 ) -> None:
