@@ -195,7 +195,7 @@ def _study(rows: Sequence[Row], name: str, folder: str, *, folded: bool) -> Draw
         "Solid: top-1, dashed: top-5; upright lines are 95% intervals. Shuffled maps have no time "
         "of their own.",
         "alt": "Curves of seconds per image, deletion and insertion AUC against the number of "
-        "clusters. The numbers are in the table above.",
+        "clusters. The numbers are in the table.",
         "beside": name,
         "folded": folded,
     }

@@ -35,6 +35,8 @@ SHARES = (
     ("unexplained", "unexplained", "Unexplained"),
 )
 """Columns of the table error_sources, their headings, and what they are."""
+SETTINGS = ("target", "ties", "points", "seed", "n_images")
+"""Columns of the table cluster_study that are told once where they are the same in all rows."""
 PLAIN = ("chance", "excess_chance", "mass")
 """Columns whose intervals are in the folded sheets only."""
 RARE = ("unscored", "undecided", "unexplained")
@@ -158,13 +160,18 @@ def judge_agreement(name: str, table: pa.Table, title: str) -> Laid:
 
 
 def cluster_study(name: str, table: pa.Table, title: str) -> Laid:
-    """Cost and faithfulness of the method for each number of clusters."""
-    note = (
-        "Forwards: seconds per image in plain forward passes of the same model, measured in the "
-        "same run. Deletion: lower is better; insertion: higher is better."
-    )
-    sheet = layouts.tidy(table, title, [note])
-    return Laid(sheet, (on_page(name, sheet),))
+    """Cost and faithfulness for each number of clusters; its figure stands before it."""
+    leave = [key for key in SETTINGS if len(set(table[key].to_pylist())) == 1]
+    same = ", ".join(f"{layouts.titled(key)} {table[key][0].as_py()}" for key in leave)
+    notes = [
+        (
+            "Forwards: seconds per image in plain forward passes of the same model, measured in "
+            "the same run. Deletion: lower is better; insertion: higher is better."
+        ),
+        *([f"In all rows: {same}."] if same else []),
+    ]
+    sheet = layouts.tidy(table, title, notes, leave)
+    return Laid(sheet, (on_page(name, sheet, folded=True),))
 
 
 def published_errors(name: str, table: pa.Table, title: str) -> Laid:

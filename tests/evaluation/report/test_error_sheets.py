@@ -230,6 +230,23 @@ def test_judges_stand_with_their_kappa() -> None:
     assert "photographs" not in " ".join(block.sheet.notes)
 
 
+def test_settings_of_a_study_that_never_change_are_told_once() -> None:
+    rows = [
+        {"model": "a", "layers": "all", "clusters": k, "target": "predicted", "ties": ties,
+         "points": 11, "seed": 0, "n_images": 12, "seconds": 0.25, "forwards": 6.5,
+         "deletion_top1": 0.2, "deletion_top1_low": 0.1, "deletion_top1_high": 0.3}
+        for k, ties in ((3, "random"), (7, "stable"))
+    ]  # fmt: skip
+    (block,) = lay_out("cluster_study", _table(CLUSTER_STUDY, rows), "T").blocks
+    assert block.folded
+    assert block.sheet
+    assert [column.title for column in block.sheet.columns[:7]] == [
+        "model", "layers", "clusters", "ties", "seconds", "forwards", "deletion top1",
+    ]  # fmt: skip
+    assert _texts(block.sheet)[1][2:6] == ["7", "stable", "0.250", "6.500"]
+    assert block.sheet.notes[-1] == "In all rows: target predicted, points 11, seed 0, images 12."
+
+
 def test_published_shares_stand_below_the_difference_by_place_and_judge() -> None:
     shares = {
         "place": "table 4", "statistic": "BG-Er", "model": "a", "data": "crop", "method": SEVEN,
