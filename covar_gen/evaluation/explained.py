@@ -18,6 +18,7 @@ from covar_gen.core.errors import PluginError
 from covar_gen.core.plugins import find
 from covar_gen.core.rows import OK
 from covar_gen.evaluation.attribution.base import KIND, Method
+from covar_gen.evaluation.metrics.regions import ROUNDING
 from covar_gen.evaluation.results import MADE_WITH, Results, part_range, read_json
 from covar_gen.evaluation.rows import ERRORS, MARGINS, THRESHOLDS
 
@@ -78,9 +79,9 @@ class Explained:
         Needs no threshold, and is as likely of a random map whatever the object's size.
 
         Returns:
-            bool (E,), False where the map has no mass or there is no mask.
+            bool (E,), False where the map says nothing or there is no mask.
         """
-        return np.asarray(self.mass > 1 - self.coverage)
+        return np.asarray(self.mass > 1 - self.coverage + ROUNDING)
 
 
 def wrong_rows(results: Results, model: str) -> NDArray[np.int64]:

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covar_gen.core.arrays import Mask
-from covar_gen.evaluation.metrics.regions import MARGIN, THRESHOLD, iou, mass_share, region
+from covar_gen.evaluation.metrics.regions import (
+    MARGIN,
+    ROUNDING,
+    THRESHOLD,
+    iou,
+    mass_share,
+    region,
+)
 from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 
 
@@ -59,7 +66,7 @@ def chances(maps: NDArray[np.float32], mask: Mask, visible: Mask) -> dict[str, A
             difference = (overlap[:, 1] - overlap[:, 0])[:, None]
             called += (difference >= MARGINS) & (difference > 0)
             mass = np.maximum(values, 0).astype(np.float64)
-            excess += bool(np.true_divide(mass @ off, mass.sum()) > filled)
+            excess += bool(np.true_divide(mass @ off, mass.sum()) > filled + ROUNDING)
     each_way = (called / len(maps)).astype(np.float32)
     return {
         "chance": float(each_way[THRESHOLDS.index(THRESHOLD), MARGINS.index(MARGIN)]),

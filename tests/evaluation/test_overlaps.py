@@ -67,6 +67,13 @@ def test_random_maps_count_only_what_the_model_saw() -> None:
     assert chances(maps, mask, visible)["chance_excess"] == 0
 
 
+def test_a_map_that_is_the_same_everywhere_is_in_no_excess() -> None:
+    mask = np.zeros((7, 13), bool)
+    mask[1:4, 2:9] = True
+    found = chances(np.full((3, 7, 13), 0.1, np.float32), mask, np.ones((7, 13), bool))
+    assert found["chance_excess"] == 0
+
+
 def test_maps_without_mass_are_never_called_background_driven() -> None:
     mask = np.zeros((4, 4), bool)
     mask[0] = True
