@@ -36,7 +36,7 @@ LAYERS = "all,last,shuffled"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the toy world, and beside it both towers' predictions of it."""
+    """A run of the toy world, and beside it the shortcut toy's predictions of it."""
     from covar_gen.commands.run import init, run_all
 
     folder = tmp_path_factory.mktemp("toys")
@@ -196,6 +196,16 @@ def test_numbers_of_clusters_that_there_are_not_are_refused(
 ) -> None:
     with pytest.raises(PluginError, match=said):
         cases_of(clusters, layers)
+
+
+@pytest.mark.parametrize("words", ["--points 1", "--points 102", "--images 0", "--seed -1"])
+def test_the_programs_own_command_line_refuses_what_cannot_be(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        stage.arguments().parse_args(["out", *words.split()])
+    assert end.value.code == 2
+    assert words.split(maxsplit=1)[0] in capsys.readouterr().err
 
 
 def test_more_clusters_than_patches_are_refused(
