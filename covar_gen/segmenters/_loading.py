@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field
 
+from covar_gen.core.arrays import Image, check_image
 from covar_gen.core.checkpoints import Checkpoint
 from covar_gen.core.errors import DeviceMemoryError, WeightsError
 from covar_gen.core.ranks import Ranks
+from covar_gen.segmenters.base import SegmentRequest
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +38,14 @@ R = TypeVar("R")
 def named(text: str, class_name: str) -> str:
     """A text with the class's name in it."""
     return text.replace(NAME, " ".join(class_name.split()))
+
+
+def images_of(batch: Sequence[SegmentRequest]) -> list[Image]:
+    """The photographs as torch takes them: uint8 (H, W, 3), contiguous and writable."""
+    return [
+        np.require(check_image(request.image, f"image of {request.key}"), requirements=("C", "W"))
+        for request in batch
+    ]
 
 
 def own_device() -> torch.device:

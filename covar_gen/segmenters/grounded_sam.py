@@ -15,7 +15,7 @@ from functools import cached_property
 
 from pydantic import Field
 
-from covar_gen.core.arrays import Json, Rejected, check_image
+from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.segmenters import _detector, _sam
@@ -25,6 +25,7 @@ from covar_gen.segmenters._loading import (
     Sha256,
     Text,
     Threshold,
+    images_of,
     in_halves,
     own_device,
     resolved,
@@ -145,7 +146,7 @@ class GroundedSam(Segmenter):
         self, batch: Sequence[SegmentRequest]
     ) -> list[tuple[int, Segmentation | Rejected]]:
         """Answers with the number of requests that were computed together."""
-        images = [check_image(request.image, f"image of {request.key}") for request in batch]
+        images = images_of(batch)
         texts = [caption(self.options.text, request.class_name) for request in batch]
         given = self.options
         found = self.detector.detect(images, texts, given.box_threshold, given.text_threshold)

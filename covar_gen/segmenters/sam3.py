@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from covar_gen.core.arrays import Image, Json, Rejected, check_image
+from covar_gen.core.arrays import Image, Json, Rejected
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.segmenters._loading import (
@@ -23,6 +23,7 @@ from covar_gen.segmenters._loading import (
     Text,
     Threshold,
     arithmetic,
+    images_of,
     in_halves,
     load_images,
     load_model,
@@ -137,7 +138,7 @@ class Sam3(Segmenter):
         self, batch: Sequence[SegmentRequest]
     ) -> list[tuple[int, Segmentation | Rejected]]:
         """Answers with the number of requests that were computed together."""
-        images = [check_image(request.image, f"image of {request.key}") for request in batch]
+        images = images_of(batch)
         texts = [named(self.options.text, request.class_name) for request in batch]
         outputs = self._outputs(images, texts)
         best = (outputs.pred_logits.sigmoid() * outputs.presence_logits.sigmoid()).amax(-1)

@@ -54,10 +54,14 @@ def requests() -> list[SegmentRequest]:
         (48, 64, "cat"), (64, 48, "dog"), (48, 64, "St. Bernard"), (60, 60, "bird"),
         (48, 64, "red disc"),
     ]  # fmt: skip
-    return [
+    found = [
         SegmentRequest(f"c/{place}/original", photograph(place, height, width), name, 0)
         for place, (height, width, name) in enumerate(wanted)
     ]
+    # As decoders give them: not to be written to.
+    for request in found:
+        request.image.flags.writeable = False
+    return found
 
 
 @pytest.fixture

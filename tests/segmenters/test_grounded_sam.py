@@ -143,7 +143,7 @@ def test_padding_to_a_common_size_would_change_the_scores(
 ) -> None:
     # Why images of different sizes do not share a pass of the detector.
     detector = make().detector
-    images = [requests[0].image, requests[1].image]
+    images = [requests[0].image.copy(), requests[1].image.copy()]
     words = detector._words(["cat, foreground objects."])
     scores = []
     for given in (images[:1], images):
@@ -164,7 +164,7 @@ def test_the_detections_are_those_of_the_librarys_own_processor(
     processor = GroundingDinoProcessor.from_pretrained(checkpoints / "detector")
     for request in requests:
         text = caption(segmenter.options.text, request.class_name)
-        inputs = processor(images=request.image, text=text, return_tensors="pt")
+        inputs = processor(images=request.image.copy(), text=text, return_tensors="pt")
         with torch.inference_mode():
             outputs = segmenter.detector.model(**inputs)
         theirs = processor.post_process_grounded_object_detection(
@@ -187,7 +187,7 @@ def test_the_outlines_are_those_of_the_librarys_own_processor(
 
     outliner = make(sam=kind).outliner
     processor = AutoProcessor.from_pretrained(checkpoints / kind)
-    image = requests[0].image
+    image = requests[0].image.copy()
     boxes = [[4.0, 6.0, 30.0, 40.0], [20.0, 1.0, 63.0, 44.0]]
     inputs = processor(images=image, input_boxes=[boxes], return_tensors="pt")
     sizes = [inputs.pop("original_sizes")]
@@ -207,7 +207,7 @@ def test_several_boxes_are_united_and_each_matters(
     make: Make, requests: list[SegmentRequest], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outliner = make(sam=kind).outliner
-    image = requests[0].image
+    image = requests[0].image.copy()
     boxes = torch.tensor([[0.0, 0, 20, 20], [30, 10, 60, 44], [5, 30, 50, 47]])
     alone = [outliner.outline([image], [box[None]])[0][0] for box in boxes]
     assert (alone[0] != alone[1]).any()

@@ -109,7 +109,7 @@ def test_the_published_sam2_which_is_one_for_videos_gives_the_same_outlines(
     for sam in (folder, checkpoints / "sam2"):
         segmenter = grounded_sam(checkpoints, sam=str(sam))
         segmenter.setup()
-        masks.append(segmenter.outliner.outline([requests[0].image], boxes)[0][0])
+        masks.append(segmenter.outliner.outline([requests[0].image.copy()], boxes)[0][0])
     assert (masks[0] == masks[1]).all()
     assert masks[0].any()
 

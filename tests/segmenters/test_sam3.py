@@ -62,7 +62,7 @@ def test_the_instances_are_those_of_the_librarys_own_processor(
     from transformers import Sam3Processor
 
     processor = Sam3Processor.from_pretrained(checkpoints / "sam3")
-    image = requests[1].image
+    image = requests[1].image.copy()
     inputs = processor(images=image, text="dog", return_tensors="pt")
     inputs.pop("original_sizes")
     with torch.inference_mode():
