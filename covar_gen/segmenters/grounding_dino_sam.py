@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -21,7 +21,14 @@ from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import is_offline
 from covar_gen.core.plugins import PluginOptions, RecipePath
 from covar_gen.segmenters._detector import Found, caption
-from covar_gen.segmenters._loading import arithmetic, in_halves, own_device
+from covar_gen.segmenters._loading import (
+    Sha256,
+    Text,
+    Threshold,
+    arithmetic,
+    in_halves,
+    own_device,
+)
 from covar_gen.segmenters._original_models import grounding_dino, quieten, sam, text_parts
 from covar_gen.segmenters._original_weights import OriginalFile, fetched
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
@@ -34,10 +41,6 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 """What the text encoder needs beside the detector's checkpoint, which holds its weights."""
-
-Threshold = Annotated[float, Field(ge=0, le=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
-Text = Annotated[str, Field(pattern=r"\{class_name\}")]
 
 
 class GroundingDinoSam(Segmenter):
