@@ -66,7 +66,9 @@ def _each_share(name: str, table: pa.Table) -> list[Block]:
     for key, _, said in SHARES:
         if any(table[key].to_pylist()):
             meaning = layouts.meaning(table.schema.field(key))
-            sheet = layouts.pivot(table, key, said, notes=[f"{meaning[0].upper()}{meaning[1:]}."])
+            sheet = layouts.pivot(
+                table, key, f"{said}, by subset", notes=[f"{meaning[0].upper()}{meaning[1:]}."]
+            )
             blocks.append(on_page(name, sheet, key, folded=True))
     return blocks
 
@@ -184,7 +186,7 @@ def published_errors(name: str, table: pa.Table, title: str) -> Laid:
     for statistic in dict.fromkeys(row["statistic"] for row in rows):
         mine = [row for row in rows if row["statistic"] == statistic]
         sheet = _differences(mine, f"{title}: {statistic}")
-        blocks.append(Block(f"{name}_{len(blocks)}", sheet=sheet))
+        blocks.append(on_page(name, sheet, str(len(blocks))))
     return Laid(whole, (*blocks, on_page(name, whole, "all", folded=bool(blocks))))
 
 

@@ -134,6 +134,10 @@ def test_cost_and_areas_are_drawn_against_k_for_each_model(monkeypatch: pytest.M
     assert times[:2] == [[[3.0, pytest.approx(0.3)], [5.0, 0.5]]] * 2
     assert np.isnan(times[2]).any()
     assert [len(axes.lines) for axes in (deletion, insertion)] == [6, 6]
+    # Intervals of top-1 alone, each beside the others'.
+    beside = [bars.get_segments()[0][:, 0].tolist() for bars in deletion.collections]
+    assert beside == [pytest.approx([x, x]) for x in (2.96, 3.0, 3.04)]
+    assert deletion.collections[0].get_segments()[0][:, 1].tolist() == [0.4, 0.6]
     names = [text.get_text() for text in kept[0].legends[0].get_texts()]
     assert names == ["all layers", "the last layer", "shuffled maps (chance)"]
     assert re.findall(r"deletion|insertion", one.svg)
