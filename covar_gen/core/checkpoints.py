@@ -135,7 +135,13 @@ def find(name: str, kinds: Collection[str], where: str, *, texts: bool = False) 
     repo = revision = ""
     if folder is None:
         repo, _, revision = name.partition("@")
-        folder = fetch(repo, [*SETTINGS, INDEX], revision=revision or None, where=where)
+        folder = fetch(
+            repo,
+            [*SETTINGS, INDEX],
+            revision=revision or None,
+            where=where,
+            missing=[CONFIG, IMAGES[0], *TEXTS[: int(texts)], WEIGHTS],
+        )
     mend = "Name a folder that transformers saved a model in"
     if repo:
         mend = f"With a network type: {command(repo, revision)}; or choose another repository"

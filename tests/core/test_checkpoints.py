@@ -140,7 +140,10 @@ def test_the_cache_is_read_without_a_network_and_names_the_commit(
 
 def test_what_is_not_cached_is_said_with_the_command_that_gets_it(cached: Path) -> None:
     line = refused("IDEA-Research/grounding-dino-tiny", ("grounding-dino",))
-    assert "missing: config.json" in line
+    assert "missing: config.json, preprocessor_config.json, model.safetensors. With" in line
+    line = refused("me/detector", ("grounding-dino",), texts=True)
+    assert "missing: config.json, preprocessor_config.json, tokenizer.json, model.safe" in line
+    line = refused("IDEA-Research/grounding-dino-tiny", ("grounding-dino",))
     assert "hf download IDEA-Research/grounding-dino-tiny;" in line
     assert "HF_HUB_OFFLINE=1" in line
     assert "hf download me/sam --revision v2" in refused("me/sam@v2", ("sam",))
