@@ -222,10 +222,11 @@ def masks_iou(
         Path | None, typer.Option(metavar="DIR", help="for tables and a picture; none if left out")
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="919, 300, 50, or a CSV of class and id; the one that fits")
+        str | None, typer.Option(help="919, 300, 50, or a CSV of class and id; left out: what fits")
     ] = None,
     kind: Annotated[
-        Literal["imagenet-s", "binary"] | None, typer.Option(help="of the references; told itself")
+        Literal["imagenet-s", "binary"] | None,
+        typer.Option(help="of references; left out: told from them"),
     ] = None,
     of: Annotated[
         Literal["class", "any"],

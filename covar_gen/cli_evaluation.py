@@ -120,6 +120,9 @@ def errors(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="an option of the judge; repeatable"),
     ] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="file of verdicts, JSONL; the one in the cache if left out")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, ...")] = None,
     processes: Processes = 1,
 ) -> None:
@@ -140,6 +143,7 @@ def errors(
         sweep=sweep,
         judge=judge,
         judge_options=changes(judge_option),
+        verdicts=verdicts,
         device=device,
         processes=processes,
         say=typer.echo,

@@ -165,6 +165,7 @@ def test_a_box_counts_as_far_as_it_lies_in_the_image() -> None:
     assert widest([[0, 0, 20, 10]], (10, 20)) == 1
     # The second covers 10 x 5 of 200 pixels inside; the third lies outside.
     assert widest([[0, 0, 2, 2], [-5, 5, 10, 99], [30, 30, 60, 60]], (10, 20)) == 0.25
+    assert widest([[10, -5, 99, 5]], (10, 20)) == 0.25
     assert widest([[5, 5, 3, 3]], (10, 20)) == 0
 
 

@@ -17,6 +17,8 @@ from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.results import open_results
 from covar_gen.evaluation.studied import LAYERS
 
+_DRAWN = ("points", "ties", "seed")
+
 
 def cluster_study(
     folder: Path,
@@ -48,7 +50,7 @@ def cluster_study(
         processes: how many share the work.
 
     Returns:
-        The rows of the table `cluster_study`, without intervals.
+        The rows of the table `cluster_study` that were asked for, without intervals.
 
     Raises:
         CovarError: whatever stops it.
@@ -58,16 +60,25 @@ def cluster_study(
     if not names:
         mend = "Type the same `covar-gen evaluate` command again: it goes on"
         raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
+    for name in names:
+        results.folder(name)
     numbers = ",".join(map(str, CLUSTERS)) if clusters is None else clusters
     kinds = ",".join(LAYERS) if layers is None else layers
-    cases_of(numbers, kinds)
+    cases = cases_of(numbers, kinds)
     arguments = [str(folder), "--models", ",".join(names)]
     given = {"clusters": numbers, "layers": kinds, "images": images, "target": target}
     more = {"points": points, "ties": ties, "seed": seed, "device": device}
     for option, value in {**given, **more}.items():
         arguments += [f"--{option}", str(value)] if value is not None else []
     run_processes("evaluation.cluster_study", arguments, processes, progress(TABLE))
-    return list(study_table(open_results(folder), replicates=1).to_pylist())
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for row in study_table(open_results(folder), replicates=1).to_pylist():
+        case = (row["layers"], row["clusters"])
+        asked = all(row[name] == {**given, **more}[name] for name in ("target", *_DRAWN))
+        if row["model"] in names and case in cases and asked and row["n_images"] <= images:
+            best = found.setdefault((row["model"], *case), row)
+            found[row["model"], *case] = max(best, row, key=lambda each: each["n_images"])
+    return list(found.values())
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:

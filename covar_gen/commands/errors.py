@@ -14,6 +14,7 @@ from covar_gen.evaluation.analyses.error_sources import error_sources as sources
 from covar_gen.evaluation.error_sources import SWEEP, variants
 from covar_gen.evaluation.explained import JUDGED, explained, label, short_label
 from covar_gen.evaluation.judges import Choice, Judge, VerdictFile, default_judge, verdicts_file
+from covar_gen.evaluation.judges.exchange import Batched
 from covar_gen.evaluation.judging import ask, ready
 from covar_gen.evaluation.models.base import public_name
 from covar_gen.evaluation.models.zoo import expand
@@ -48,6 +49,7 @@ def errors(
     sweep: bool = False,
     judge: str | None = None,
     judge_options: dict[str, Any] | None = None,
+    verdicts: Path | None = None,
     device: str | None = None,
     processes: int = 1,
     say: Callable[[str], None] = lambda _line: None,
@@ -63,6 +65,7 @@ def errors(
         sweep: also with other numbers of clusters and layers.
         judge: a judge of visual similarity; None: the default one; `none`: nobody.
         judge_options: the judge's own.
+        verdicts: the file in which verdicts are kept; None: the one in the cache.
         device: a torch device.
         processes: how many share the work.
         say: is told what is tried, and which judge spoke and why.
@@ -79,7 +82,8 @@ def errors(
         mend = "Type the same `covar-gen evaluate` command again: it goes on"
         raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
     tried = variants(method, options or {}, SWEEP if sweep else SWEEP[:1])
-    spoken = _chosen(results, judge, judge_options or {}) if judge != NONE else None
+    cache = VerdictFile(verdicts or verdicts_file())
+    spoken = _chosen(results, judge, judge_options or {}, cache) if judge != NONE else None
     arguments = [str(folder), "--models", ",".join(names), "--method", method]
     arguments += ["--options", json.dumps(options or {}), *(["--sweep"] if sweep else [])]
     for option, value in (("--masks", masks), ("--device", device)):
@@ -90,7 +94,7 @@ def errors(
     run_processes("evaluation.error_sources", arguments, processes, progress("error_sources"))
     results = open_results(folder)
     if spoken:
-        found = ask(results, spoken[0], VerdictFile(verdicts_file()), results.root / JUDGED)
+        found = ask(results, spoken[0], cache, results.root / JUDGED)
         say(f"judge: {found.line()}; {spoken[1]}")
     rows = sources_table(results, replicates=1).to_pylist()
     shown = label(tried[0].identity())
@@ -102,12 +106,17 @@ def errors(
     return Counted(asked_for, others)
 
 
-def _chosen(results: Results, name: str | None, options: dict[str, Any]) -> tuple[Judge, str]:
+def _chosen(
+    results: Results, name: str | None, options: dict[str, Any], cache: VerdictFile
+) -> tuple[Judge, str]:
     """The judge that is to be asked, and why this one; a wrong choice is refused at once."""
     classes = stored_classes(results)
     choice = Choice(name, "as chosen") if name else default_judge(classes.wnids)
     judge = ready(choice.name, options, results, classes)
     judge.check()
+    if isinstance(judge, Batched) and not cache.known(judge):
+        # Better now than after hours of explaining; with verdicts in the file none may be needed.
+        judge.setup()
     return judge, choice.why
 
 

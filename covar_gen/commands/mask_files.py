@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,23 +13,10 @@ import numpy as np
 from covar_gen.core.arrays import Mask
 from covar_gen.core.errors import LabelsError
 from covar_gen.core.imaging import is_whole_png
-from covar_gen.core.shipped import shipped
 from covar_gen.evaluation.metrics.mask_overlap import IGNORE, annotation_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-SIZES = ("919", "300", "50")
-"""Numbers of classes of ImageNet-S's three class lists, which number the same wnids differently."""
-
-MERGED = {
-    "n04356056": "n04355933",
-    "n04493381": "n02808440",
-    "n03642806": "n03832673",
-    "n04008634": "n03773504",
-    "n03887697": "n15075141",
-}
-"""Classes of ImageNet that ImageNet-S annotates as another one. Source: its README."""
 
 _IMAGES = {
     ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp",
@@ -73,21 +59,41 @@ def listed(folder: Path, option: str) -> list[str]:
     """Relative paths of the PNG files below a folder, sorted; links are followed.
 
     Raises:
-        LabelsError: no such folder, or it holds none.
+        LabelsError: no such folder, it holds none, or one below it cannot be opened.
     """
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise LabelsError(what, where=folder, mend=f"Check {option}")
-    found = [
-        os.path.relpath(os.path.join(place, name), folder)  # noqa: PTH118 - quick for 50,000 files
-        for place, folders, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.lower().endswith(".png") and not name.startswith(".")
-    ]
+    found = [path for path in _walk(folder) if path.lower().endswith(".png")]
     if not found:
         mend = f"Give the folder that holds the masks as PNG files with {option}"
         raise LabelsError("no PNG file below it", where=folder, mend=mend)
-    return sorted(PurePosixPath(path).as_posix() for path in found)
+    return sorted(found)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Relative paths of the files below a folder, without hidden ones.
+
+    A folder that holds itself, by a link, is not entered again.
+    """
+
+    def refuse(error: OSError) -> None:
+        what = f"the folder cannot be opened: {error.strerror}"
+        mend = "Give read permission on it, or take it out"
+        raise LabelsError(what, where=error.filename, mend=mend) from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        here = Path(place)
+        folders[:] = [
+            name
+            for name in folders
+            if not (here / name).is_symlink()
+            or not here.resolve().is_relative_to((here / name).resolve())
+        ]
+        start = os.path.relpath(place, folder)
+        for name in names:
+            if not name.startswith("."):
+                yield PurePosixPath(start, name).as_posix()
 
 
 def read_mask(path: Path) -> Mask:
@@ -141,7 +147,7 @@ def read_annotation(path: Path, known: frozenset[int] | None = None) -> NDArray[
         strange = sorted(set(there.tolist()) - known - {0, IGNORE})
         if strange:
             what = f"it has the id {strange[0]}, which is not in the list of classes"
-            mend = f"Give the list that the ids are of: --classes {'|'.join(SIZES)}, or a file"
+            mend = "Give the list that the ids are of: --classes 919, 300, 50, or a file"
             raise LabelsError(what, where=path, mend=mend)
     return ids
 
@@ -212,87 +218,3 @@ def _decode(path: Path) -> tuple[NDArray[np.uint8], Head]:
         mend = "Copy the file again, or take it out of the folder"
         raise LabelsError("not a PNG that can be decoded", where=path, mend=mend)
     return pixels, head
-
-
-def class_lists(asked: str | None) -> dict[str, dict[str, int]]:
-    """Lists of classes with their ids: the one that is asked for, or ImageNet-S's three.
-
-    Args:
-        asked: 919, 300, 50, or a CSV with the columns `class` (or `wnid`) and `id`; None: all
-            three of ImageNet-S.
-
-    Returns:
-        Name -> class -> id, from 1 to 999. Of classes that share an id, those that ImageNet-S
-        merged, the first is the one that it is annotated as.
-
-    Raises:
-        LabelsError: no such list, or the file is none.
-    """
-    if asked is not None and asked not in SIZES:
-        return {asked: _own_list(Path(asked))}
-    with (shipped("manifests") / "imagenet" / "imagenet-s.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    lists = {}
-    for size in SIZES if asked is None else [asked]:
-        numbers = {row["wnid"]: int(row[f"id_{size}"]) for row in rows if row[f"id_{size}"]}
-        merged = {old: numbers[new] for old, new in MERGED.items() if new in numbers}
-        lists[size] = {**numbers, **merged}
-    return lists
-
-
-def _own_list(path: Path) -> dict[str, int]:
-    mend = "Give 919, 300 or 50, or a CSV with the columns class and id"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            column = next((n for n in ("class", "wnid") if n in (reader.fieldnames or ())), None)
-            if column is None or "id" not in (reader.fieldnames or ()):
-                raise LabelsError("no columns class and id", where=path, mend=mend)
-            rows = [(str(row[column]).strip(), str(row["id"]).strip()) for row in reader]
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise LabelsError("no such list of classes", where=path, mend=mend) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelsError("not a CSV in UTF-8", where=path, mend=mend) from error
-    found: dict[str, int] = {}
-    for name, number in rows:
-        if not number.isascii() or not number.isdigit() or not 0 < int(number) < IGNORE:
-            what = f"class {name!r} has the id {number!r}"
-            raise LabelsError(what, where=path, mend=f"Give whole numbers from 1 to {IGNORE - 1}")
-        if found.setdefault(name, int(number)) != int(number):
-            what = f"class {name!r} has two ids"
-            raise LabelsError(what, where=path, mend="Give each class one line")
-    if not found:
-        raise LabelsError("the list of classes is empty", where=path, mend=mend)
-    return found
-
-
-def fitting_list(
-    lists: Mapping[str, Mapping[str, int]],
-    examples: Sequence[tuple[Path, str | None]],
-    read: Callable[[Path], NDArray[np.uint16]] = read_annotation,
-) -> str:
-    """The list under which most annotations hold the class that their image is known by.
-
-    Args:
-        lists: name -> class -> id.
-        examples: annotations, each with its image's class where that is known.
-        read: gives an annotation's ids.
-
-    Raises:
-        LabelsError: no list fits any of them.
-    """
-    fits = dict.fromkeys(lists, 0)
-    told = 0
-    for path, label in examples:
-        if label is None:
-            continue
-        told += 1
-        there = set(np.flatnonzero(np.bincount(read(path).ravel())).tolist())
-        for name, ids in lists.items():
-            fits[name] += ids.get(label) in there
-    best = max(fits, key=lambda name: fits[name])
-    if len(lists) > 1 and told and not fits[best]:
-        what = f"none of {told} annotations holds its image's class under any list of ImageNet-S"
-        mend = "Say which list the ids are of: --classes 919, 300, 50, or a CSV of class and id"
-        raise LabelsError(what, where=examples[0][0].parent, mend=mend)
-    return best

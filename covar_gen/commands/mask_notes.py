@@ -36,11 +36,10 @@ def notes(
         said.append("pairs were told by file names alone: no folder is named alike on both sides")
     resized = sum(item.found.resized for item in compared if item.found)
     if resized:
-        said.append(f"{resized} predicted masks were brought to their references' sizes")
+        said.append(f"predicted masks brought to their references' sizes: {resized}")
     taken = sum(item.found.taken == "largest" for item in compared if item.found)
     if taken:
-        what = "hold no pixel of the image's own class, or it is not known"
-        said.append(f"{taken} annotations {what}: their largest class is the object")
+        said.append(f"largest class taken, the image's own not annotated or not known: {taken}")
     for reason, number in sorted(Counter(i.reason for i in judged if i.reason).items()):
         names = [item.name for item in judged if item.reason == reason]
         more = ", ..." if number > _NAMED else ""

@@ -37,19 +37,9 @@ def sheet(judged: Sequence[Judged], place: Path | Run, references: References) -
     Returns:
         A PNG; None without photographs or without any IoU.
     """
-    if not isinstance(place, Run):
+    chosen = shown(judged)
+    if not isinstance(place, Run) or not chosen:
         return None
-    ranked = sorted(
-        (item for item in judged if item.iou is not None),
-        key=lambda item: (-(item.iou or 0.0), item.name),
-    )
-    if not ranked:
-        return None
-    chosen = {
-        "best": ranked[0],
-        "median": ranked[(len(ranked) - 1) // 2],
-        "worst": ranked[-1],
-    }
     panels = [
         _panel(f"{word}: IoU {item.iou:.3f}", item, place, references)
         for word, item in chosen.items()
@@ -65,6 +55,25 @@ def sheet(judged: Sequence[Judged], place: Path | Run, references: References) -
     stream = io.BytesIO()
     drawn.save(stream, "PNG")
     return stream.getvalue()
+
+
+def shown(judged: Sequence[Judged]) -> dict[str, Judged]:
+    """The best, the median (of an even number the better one) and the worst; of equals by name.
+
+    Args:
+        judged: every image.
+
+    Returns:
+        best, median, worst -> the image; empty without any IoU.
+    """
+    ranked = sorted(
+        (item for item in judged if item.iou is not None),
+        key=lambda item: (-(item.iou or 0.0), item.name),
+    )
+    if not ranked:
+        return {}
+    middle = ranked[(len(ranked) - 1) // 2]
+    return {"best": ranked[0], "median": middle, "worst": ranked[-1]}
 
 
 def outlined(image: Image, predicted: Mask, reference: Mask, ignored: Mask) -> Image:

@@ -220,22 +220,34 @@ def _real(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
+def make_folder(out: Path, references: Path) -> None:
+    """Make the folder for the tables and the picture, before the work begins.
+
+    Args:
+        out: the folder; may be there.
+        references: where the references lie: the picture must not become one of them.
+
+    Raises:
+        RunFolderError: it cannot be made, or lies among the references.
+    """
+    mend = "Choose another --out"
+    if out.resolve().is_relative_to(references.resolve()):
+        what = "the picture would lie among the references"
+        raise RunFolderError(what, where=out, mend=mend)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RunFolderError("a file, not a folder", where=out, mend=mend) from error
+
+
 def write(found: Agreement, out: Path, picture: bytes | None) -> None:
     """Write the tables as Parquet and CSV, and the picture.
 
     Args:
         found: what was found.
-        out: the folder; made if it is not there.
+        out: the folder.
         picture: a PNG; None where there are no photographs.
-
-    Raises:
-        RunFolderError: the folder cannot be made.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        mend = "Choose another --out"
-        raise RunFolderError("a file, not a folder", where=out, mend=mend) from error
     staging = Staging(out)
     try:
         tables = {"iou": found.images, "iou_classes": found.classes, "iou_summary": found.summary}

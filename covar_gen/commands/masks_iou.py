@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from covar_gen.commands.mask_classes import class_lists, fitting_list
 from covar_gen.commands.mask_comparison import (
     Compared,
     Judged,
@@ -19,15 +20,13 @@ from covar_gen.commands.mask_comparison import (
 )
 from covar_gen.commands.mask_files import (
     Kind,
-    class_lists,
-    fitting_list,
     found_kind,
     listed,
     name_of,
 )
 from covar_gen.commands.mask_pairs import Pairs, pair
 from covar_gen.commands.mask_sheet import sheet
-from covar_gen.commands.mask_tables import Agreement, agreement, write
+from covar_gen.commands.mask_tables import Agreement, agreement, make_folder, write
 from covar_gen.core.arrays import Rejected
 from covar_gen.core.errors import IncompleteInputError, LabelsError, RunFolderError
 from covar_gen.core.launch import progress
@@ -68,6 +67,8 @@ def masks_iou(
     Raises:
         CovarError: a folder is missing, no pair is found, or a file is not what it should be.
     """
+    if out is not None:
+        make_folder(out, reference)
     place, masks = _predictions(predicted)
     files = listed(reference, "--reference")
     pairs = pair([mask.name for mask in masks], [name_of(file) for file in files])

@@ -137,14 +137,13 @@ def _check_sample(
         table, columns if table.startswith("masks_") else [*columns, "image", "transform"]
     )
     rng = generator(seed_of(run.recipe.seed, "verify", table))
-    chosen = choose(rng, len(plan.keys), min(count, len(plan.keys)))
+    there = np.flatnonzero(pc.is_in(plan.keys, value_set=stored["key"].combine_chunks()))
+    chosen = [int(there[n]) for n in choose(rng, len(there), min(count, len(there)))]
     stage.setup()
     fix_threads()
     for index in chosen:
         key = plan.keys[index].as_py()
         row = stored.filter(pc.equal(stored["key"], key)).to_pylist()
-        if not row:
-            continue
         answer = remake(stage, plan, index)
         if answer is None:
             continue

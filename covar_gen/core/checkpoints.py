@@ -15,7 +15,7 @@ from typing import Any
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256, named_sha256, together
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import command, fetch, is_offline
+from covar_gen.core.hub import command, fetch, is_offline, no_name
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -112,9 +112,7 @@ def check_name(name: str, kinds: Collection[str], where: str, *, texts: bool = F
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        what = f"{repo!r} is no name of a repository"
-        mend = "Write owner/name or owner/name@revision, or name a folder that is there"
-        raise WeightsError(what, where=where, mend=mend) from error
+        raise no_name(repo, where) from error
 
 
 def find(name: str, kinds: Collection[str], where: str, *, texts: bool = False) -> Checkpoint:
@@ -133,7 +131,13 @@ def find(name: str, kinds: Collection[str], where: str, *, texts: bool = False) 
     repo = revision = ""
     if folder is None:
         repo, _, revision = name.partition("@")
-        folder = fetch(repo, [*SETTINGS, INDEX], revision=revision or None, where=where)
+        folder = fetch(
+            repo,
+            [*SETTINGS, INDEX],
+            revision=revision or None,
+            where=where,
+            missing=[CONFIG, IMAGES[0], *TEXTS[: int(texts)], WEIGHTS],
+        )
     mend = "Name a folder that transformers saved a model in"
     if repo:
         mend = f"With a network type: {command(repo, revision)}; or choose another repository"

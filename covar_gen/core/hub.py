@@ -14,6 +14,7 @@ def fetch(
     *,
     revision: str | None = None,
     where: str = "",
+    missing: Sequence[str] = (),
     kind: type[CovarError] = WeightsError,
     instead: str = "or copy its folder here and name the folder",
 ) -> Path:
@@ -26,6 +27,7 @@ def fetch(
         patterns: of file names.
         revision: branch, tag or commit; None for the main branch as it is today.
         where: what names the repository, for the error message.
+        missing: files without which nothing works, for the error message.
         kind: of the error that is raised.
         instead: what else may be done where there is no network.
 
@@ -43,21 +45,24 @@ def fetch(
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
     except LocalEntryNotFoundError as error:
-        what = (
-            f"{repo} is neither in the cache of the Hugging Face Hub nor can it be fetched; "
-            f"missing: {', '.join(patterns)}"
-        )
+        what = f"{repo} is neither in the cache of the Hugging Face Hub nor can it be fetched"
+        what += f"; missing: {', '.join(missing)}" if missing else ""
         mend = (
             f"With a network type: {command(repo, revision)}; then set HF_HUB_OFFLINE=1, {instead}"
         )
         raise kind(what, where=where, mend=mend) from error
     except HFValidationError as error:
-        what = f"{repo!r} is no name of a repository"
-        raise kind(what, where=where, mend="Write owner/name, or name a folder") from error
+        raise no_name(repo, where, kind) from error
     except (HfHubHTTPError, OSError) as error:
         what = f"the Hugging Face Hub refuses {repo}: {_first_line(error)}"
         mend = "Check the name and the revision; for a gated one accept its terms and set HF_TOKEN"
         raise kind(what, where=where, mend=mend) from error
+
+
+def no_name(repo: str, where: str, kind: type[CovarError] = WeightsError) -> CovarError:
+    """The error that answers what cannot be the name of a repository."""
+    mend = "Write owner/name or owner/name@revision, or name a folder that is there"
+    return kind(f"{repo!r} is no name of a repository", where=where, mend=mend)
 
 
 def command(repo: str, revision: str | None) -> str:

@@ -64,12 +64,14 @@ def make_plan(
         run: the run.
         step: of the table.
         outputs: keys made from the parent of that key.
-        limit: photographs to work on, evenly over the classes; None for all.
+        limit: photographs to work on, evenly over the classes; None for all. Blocks are cut as
+            without it, as far as the input reaches: a row stands in the same batch either way.
 
     Raises:
         IncompleteInputError: an input table is not finished.
     """
-    parents = parents_of(run, step, limit)
+    wanted = parents_of(run, step, limit)
+    parents = wanted if limit is None else _joined(run, step, *_present(run, step))
     keys: list[str] = []
     counts = np.empty(len(parents), np.int64)
     for row, parent in enumerate(parents["key"]):
@@ -79,10 +81,14 @@ def make_plan(
     all_keys = pa.array(keys, pa.string())
     done = run.table(step.table, ["key"])["key"]
     missing = pc.invert(pc.is_in(all_keys, value_set=done)).to_numpy(zero_copy_only=False)
+    parent_of = np.repeat(np.arange(len(parents)), counts)
+    if limit is not None:
+        within_limit = pc.is_in(parents["key"], value_set=wanted["key"].combine_chunks())
+        missing = missing & within_limit.to_numpy()[parent_of]
     return Plan(
         parents=parents,
         keys=all_keys,
-        parent_of=np.repeat(np.arange(len(parents)), counts),
+        parent_of=parent_of,
         starts=cut(counts, run.recipe.block),
         missing=missing,
     )
@@ -129,11 +135,36 @@ def parents_of(run: Run, step: Step, limit: int | None = None) -> pa.Table:
             what = f"{step.table} needs table {table}, which {lack}"
             where = run.folder(table)
             raise IncompleteInputError(what, where=where, mend=f"Type: {command}")
-    images = within(run, run.table(step.reads[0], PARENT), limit)
+    images, found = (within(run, rows, limit) for rows in _inputs(run, step))
+    return _joined(run, step, images, found)
+
+
+def _inputs(run: Run, step: Step) -> tuple[pa.Table, pa.Table]:
+    """The table that a step is made from, and that of its masks: the same where none are read."""
+    images = run.table(step.reads[0], PARENT)
     masks = mask_table(step.reads[0])
     if masks not in step.reads:
+        return images, images
+    return images, run.table(masks, ["key", "mask", "mask_sha256", "status"])
+
+
+def _present(run: Run, step: Step) -> tuple[pa.Table, pa.Table]:
+    """The inputs as far as both reach."""
+    images, found = _inputs(run, step)
+    return (
+        images.filter(pc.is_in(images["key"], value_set=found["key"].combine_chunks())),
+        found.filter(pc.is_in(found["key"], value_set=images["key"].combine_chunks())),
+    )
+
+
+def _joined(run: Run, step: Step, images: pa.Table, found: pa.Table) -> pa.Table:
+    """Images with their masks, where the step reads masks.
+
+    Raises:
+        DamagedRunError: the masks are not those of the images.
+    """
+    if mask_table(step.reads[0]) not in step.reads:
         return images
-    found = within(run, run.table(masks, ["key", "mask", "mask_sha256", "status"]), limit)
     check_masks(run, images, found)
     refused = pc.or_(pc.equal(images["status"], REJECTED), pc.equal(found["status"], REJECTED))
     status = pc.if_else(refused, REJECTED, images["status"])

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,7 @@ from covar_gen.evaluation.computing import Device, device_of, enough_memory
 from covar_gen.evaluation.curves import BATCH, Maps, Measure, Picture
 from covar_gen.evaluation.data import Data
 from covar_gen.evaluation.evaluated import Photographs, evaluated_data, evaluated_model
-from covar_gen.evaluation.metrics.deletion_insertion import POINTS, Ties
+from covar_gen.evaluation.metrics.deletion_insertion import POINTS, STEPS, Ties
 from covar_gen.evaluation.perturbing import DELETION, INSERTION, Perturbation
 from covar_gen.evaluation.preparing import claim, stored_classes
 from covar_gen.evaluation.results import MADE_WITH, Results, open_results, part_name, whole_parts
@@ -345,13 +345,25 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--models")
     parser.add_argument("--clusters", default=",".join(map(str, CLUSTERS)))
     parser.add_argument("--layers", default=",".join(LAYERS))
-    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--images", type=_from(1), default=IMAGES)
     parser.add_argument("--target", choices=get_args(Target), default="predicted")
-    parser.add_argument("--points", type=int, default=POINTS)
+    parser.add_argument("--points", type=_from(2, STEPS + 1), default=POINTS)
     parser.add_argument("--ties", choices=get_args(Ties), default="random")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_from(0), default=0)
     parser.add_argument("--device")
     return parser
+
+
+def _from(least: int, most: int = 2**31) -> Callable[[str], int]:
+    """What reads a whole number between two."""
+
+    def number(text: str) -> int:
+        found = int(text)
+        if not least <= found <= most:
+            raise ValueError(text)
+        return found
+
+    return number
 
 
 def main() -> int:

@@ -153,7 +153,7 @@ def _question(
     content = results.table(names[0], ["content"])["content"].to_numpy()
     keys = results.images(["key"])["key"]
     found = masks_of(masks or place["place"], keys, content)
-    return Question(results, data, found, method, stored_classes(results))
+    return Question(results, data, found, method, stored_classes(results), content)
 
 
 class _Work:

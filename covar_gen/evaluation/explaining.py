@@ -21,7 +21,7 @@ from covar_gen.evaluation.labels import ClassList
 from covar_gen.evaluation.masks import Masks
 from covar_gen.evaluation.models.base import Model
 from covar_gen.evaluation.overlaps import chances, overlaps
-from covar_gen.evaluation.reading import Batch, batches
+from covar_gen.evaluation.reading import ANOTHER_FILE, Batch, batches
 from covar_gen.evaluation.results import Results
 from covar_gen.evaluation.rows import ERRORS, MARGINS, THRESHOLDS
 
@@ -48,6 +48,8 @@ class Question:
         masks: of their objects.
         method: that explains the predictions.
         classes: the label set.
+        content: int64 (N,), what the images were when they were evaluated: the first 63 bits of
+            the SHA-256 of each file.
     """
 
     results: Results
@@ -55,6 +57,7 @@ class Question:
     masks: Masks
     method: Method
     classes: ClassList
+    content: NDArray[np.int64]
 
     def identity(self, model: Model) -> dict[str, Json]:
         """What decides the rows."""
@@ -132,6 +135,8 @@ class Explainer:
         answers = []
         for place, row in enumerate(batch.rows):
             reason, values = batch.reasons[place], maps[place]
+            if reason is None and batch.content[place] != self.question.content[row]:
+                reason = ANOTHER_FILE
             answer: dict[str, Any] = {"status": REJECTED, "reason": reason}
             if reason is None:
                 answer = self._measured(row, values, batch.sizes[place])

@@ -82,7 +82,7 @@ class Studied:
 
 
 def studied(results: Results) -> list[Studied]:
-    """Every complete study of a complete model: by model, layers, K and settings."""
+    """Every complete study of a complete model: by model, layers, settings and K."""
     found = []
     for model in results.models():
         for folder in sorted(results.folder(model).glob(f"{PREFIX}*/")):
@@ -96,8 +96,8 @@ def studied(results: Results) -> list[Studied]:
         key=lambda each: (
             models.index(each.model),
             LAYERS.index(each.case.layers),
-            each.case.clusters,
             str(sorted(each.settings.items())),
+            each.case.clusters,
         ),
     )
 

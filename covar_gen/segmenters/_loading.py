@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
+from covar_gen.core.arrays import Image, check_image
 from covar_gen.core.checkpoints import Checkpoint
 from covar_gen.core.errors import WeightsError
 from covar_gen.neural.quiet import one_line
+from covar_gen.segmenters.base import SegmentRequest
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +31,14 @@ Text = Annotated[str, Field(pattern=r"\{class_name\}")]
 def named(text: str, class_name: str) -> str:
     """A text with the class's name in it."""
     return text.replace(NAME, " ".join(class_name.split()))
+
+
+def images_of(batch: Sequence[SegmentRequest]) -> list[Image]:
+    """The photographs as torch takes them: uint8 (H, W, 3), contiguous and writable."""
+    return [
+        np.require(check_image(request.image, f"image of {request.key}"), requirements=("C", "W"))
+        for request in batch
+    ]
 
 
 def load_model(checkpoint: Checkpoint, model: str, device: torch.device) -> Any:

@@ -15,13 +15,13 @@ from functools import cached_property
 
 from pydantic import Field
 
-from covar_gen.core.arrays import Json, Rejected, check_image
+from covar_gen.core.arrays import Json, Rejected
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.running import Dtype, in_halves, own_device, resolved
 from covar_gen.segmenters import _detector, _sam
 from covar_gen.segmenters._detector import Detector, Found, caption
-from covar_gen.segmenters._loading import Sha256, Text, Threshold
+from covar_gen.segmenters._loading import Sha256, Text, Threshold, images_of
 from covar_gen.segmenters._sam import Outliner
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 
@@ -138,7 +138,7 @@ class GroundedSam(Segmenter):
         self, batch: Sequence[SegmentRequest]
     ) -> list[tuple[int, Segmentation | Rejected]]:
         """Answers with the number of requests that were computed together."""
-        images = [check_image(request.image, f"image of {request.key}") for request in batch]
+        images = images_of(batch)
         texts = [caption(self.options.text, request.class_name) for request in batch]
         given = self.options
         found = self.detector.detect(images, texts, given.box_threshold, given.text_threshold)

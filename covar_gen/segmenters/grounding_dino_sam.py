@@ -12,15 +12,17 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from covar_gen.core.arrays import Image, Json, Rejected, check_image
 from covar_gen.core.errors import WeightsError
+from covar_gen.core.hub import is_offline
 from covar_gen.core.plugins import PluginOptions, RecipePath
 from covar_gen.neural.running import arithmetic, in_halves, own_device
 from covar_gen.segmenters._detector import Found, caption
+from covar_gen.segmenters._loading import Sha256, Text, Threshold
 from covar_gen.segmenters._original_models import grounding_dino, quieten, sam, text_parts
 from covar_gen.segmenters._original_weights import OriginalFile, fetched
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
@@ -33,10 +35,6 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 """What the text encoder needs beside the detector's checkpoint, which holds its weights."""
-
-Threshold = Annotated[float, Field(ge=0, le=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
-Text = Annotated[str, Field(pattern=r"\{class_name\}")]
 
 
 class GroundingDinoSam(Segmenter):
@@ -108,15 +106,15 @@ class GroundingDinoSam(Segmenter):
         return detector, sam
 
     def check(self) -> None:
-        """Look whether the files on this machine are there; nothing is fetched.
+        """Look whether the files are there, as far as that needs no network.
 
         Raises:
-            WeightsError: one is missing.
+            WeightsError: one is missing, or not in the cache where the Hub must not be asked.
         """
         for file in self.files:
-            if file.path is not None:
+            if file.path is not None or is_offline():
                 _ = file.found
-        if self.options.text_encoder is not None:
+        if self.options.text_encoder is not None or is_offline():
             self._text_folder()
 
     def identity(self) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from covar_gen.core.arrays import Image, Json, Rejected, check_image
+from covar_gen.core.arrays import Image, Json, Rejected
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.running import Dtype, arithmetic, in_halves, own_device, resolved
@@ -22,6 +22,7 @@ from covar_gen.segmenters._loading import (
     Sha256,
     Text,
     Threshold,
+    images_of,
     load_images,
     load_model,
     load_tokenizer,
@@ -133,7 +134,7 @@ class Sam3(Segmenter):
         self, batch: Sequence[SegmentRequest]
     ) -> list[tuple[int, Segmentation | Rejected]]:
         """Answers with the number of requests that were computed together."""
-        images = [check_image(request.image, f"image of {request.key}") for request in batch]
+        images = images_of(batch)
         texts = [named(self.options.text, request.class_name) for request in batch]
         outputs = self._outputs(images, texts)
         best = (outputs.pred_logits.sigmoid() * outputs.presence_logits.sigmoid()).amax(-1)

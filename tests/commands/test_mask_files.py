@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covar_gen.commands.mask_classes import MERGED, SIZES, class_lists, fitting_list
 from covar_gen.commands.mask_files import (
-    MERGED,
-    SIZES,
     Kind,
-    class_lists,
-    fitting_list,
     found_kind,
     listed,
     name_of,
@@ -117,7 +115,7 @@ NO_ANNOTATIONS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a plain mask": (lambda p: save(p, LEVELS), "a PNG of grey values"),
     "with alpha": (lambda p: save(p, LEVELS, "RGBA"), "a PNG of RGBA values"),
     "a photograph": (lambda p: save(p, WHITE), "its blue values are not all 0"),
-    "too high an id": (lambda p: annotation(p, np.array([[1001]])), "the id 1001"),
+    "too high an id": (lambda p: annotation(p, np.array([[1001]])), "and 1000 is the last"),
     "an unknown id": (lambda p: annotation(p, np.array([[0, 7, 52]])), "the id 52"),
     "a palette": (lambda p: save(p, LEVELS, "P"), "a PNG with a palette"),
     "16 bits": (lambda p: save(p, LEVELS.astype(np.uint16)), "16 bits"),
@@ -199,6 +197,31 @@ def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LabelsError, match="a file, not a folder"):
         listed(tmp_path / "file", "--reference")
+
+
+def test_a_folder_that_holds_itself_is_entered_once(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.png").touch()
+    (tmp_path / "b" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "link").symlink_to(tmp_path / "b", target_is_directory=True)
+    assert listed(tmp_path, "--reference") == ["b/a.png", "link/a.png"]
+
+
+def test_a_folder_that_cannot_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "a.png").touch()
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(LabelsError, match=r"shut: the folder cannot be opened: Permission denied"):
+        listed(tmp_path, "--reference")
 
 
 def test_kinds_are_told_from_pixels(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from covar_gen.commands.mask_comparison import Compared, Judged, Predicted
 from covar_gen.commands.mask_notes import lines
-from covar_gen.commands.mask_sheet import IGNORED, PREDICTED, REFERENCE, outlined
+from covar_gen.commands.mask_sheet import IGNORED, PREDICTED, REFERENCE, outlined, shown
 from covar_gen.commands.mask_tables import Agreement
 from covar_gen.commands.masks_iou import masks_iou
 from covar_gen.core.errors import (
@@ -28,6 +29,7 @@ from covar_gen.core.errors import (
 )
 from covar_gen.core.imaging import decode_mask
 from covar_gen.core.store import open_run
+from covar_gen.evaluation.metrics.mask_overlap import Overlap, nearest
 from covar_gen.toys.world import TYPICAL, render
 
 CLASSES = ("cross", "heart")
@@ -138,7 +140,15 @@ def test_a_run_is_compared_with_plain_masks_by_the_command(toys: Path, tmp_path:
         lines = list(csv.DictReader(stream))
     assert [row["name"] for row in lines] == list(rows)
     assert float(lines[0]["iou"]) == expected[lines[0]["name"]]
-    assert pq.read_table(out / "iou_classes.parquet")["images"].to_pylist() == [3, 3]
+    for row in pq.read_table(out / "iou_classes.parquet").to_pylist():
+        own = [rows[f"{row['label']}/{number}"] for number in (0, 1)]
+        mean = np.mean([r["iou"] for r in own])
+        common, union = (sum(r[f"{n}_pixels"] for r in own) for n in ("common", "union"))
+        assert (row["images"], row["missed"]) == (3, 1)
+        assert (row["mean_iou"], row["mean_iou_zero"]) == pytest.approx((mean, mean * 2 / 3))
+        assert row["pooled_iou"] == pytest.approx(common / union)
+        # The reference of the image without a mask has 64 pixels.
+        assert row["pooled_iou_zero"] == pytest.approx(common / (union + 64))
     assert (out / "iou_summary.csv").is_file()
 
 
@@ -174,14 +184,43 @@ def test_the_number_of_threads_changes_nothing(toys: Path) -> None:
     assert one.summary.equals(many.summary)
 
 
-def test_the_picture_shows_best_median_and_worst(toys: Path, tmp_path: Path) -> None:
-    masks_iou(toys / "run", toys / "annotated", tmp_path, classes=str(toys / "ids.csv"))
+def test_the_picture_shows_both_outlines_on_the_photograph(toys: Path, tmp_path: Path) -> None:
+    found = masks_iou(toys / "run", toys / "annotated", tmp_path, classes=str(toys / "ids.csv"))
     drawn = np.asarray(Image.open(tmp_path / "iou.png").convert("RGB"))
     assert drawn.shape[1] == 3 * 420 + 4 * 12
-    thirds = np.array_split(drawn[60:-40], 3, axis=1)
-    for third in thirds:
-        for colour in (PREDICTED, REFERENCE):
-            assert (third == colour).all(axis=2).sum() > 50
+    rows = [row for row in found.images.to_pylist() if row["iou"] is not None]
+    rows.sort(key=lambda row: (-row["iou"], row["name"]))
+    for place, row in enumerate([rows[0], rows[1], rows[3]]):
+        image, truth = _truth(row["label"], int(row["name"][-1]))
+        mask = decode_mask((toys / "run" / row["predicted"]).read_bytes())
+        truth[:4] = truth[-6:] = False
+        ignored = np.arange(64)[:, None].repeat(64, axis=1) < 4
+        layers = [nearest(layer, (420, 420)) for layer in (mask, truth, ignored)]
+        large = Image.fromarray(image).resize((420, 420), Image.Resampling.LANCZOS)
+        left = 12 + place * (420 + 12)
+        panel = drawn[12 + 40 : 12 + 40 + 420, left : left + 420]
+        assert np.array_equal(panel, outlined(np.asarray(large), *layers))
+
+
+def _judged(name: str, common: int | None, missed: bool = False) -> Judged:
+    found = None
+    if common is not None:
+        found = Compared(Overlap(10, 10, common), "x", (1,), "mask", {}, {}, (4, 5), resized=False)
+    return Judged(name, Predicted(name, name, missed=missed), name, found, None)
+
+
+def test_the_best_the_median_and_the_worst_are_chosen_by_iou_then_by_name() -> None:
+    # A missed mask and a pair that was not compared have no IoU to show.
+    items = [_judged("a", 3), _judged("b", 9), _judged("c", 5), _judged("d", 7), _judged("e", None)]
+    items.append(_judged("f", 0, missed=True))
+    assert {word: item.name for word, item in shown(items).items()} == {
+        "best": "b",
+        "median": "d",
+        "worst": "a",
+    }
+    alike = [_judged(name, 4) for name in "cab"]
+    assert [item.name for item in shown(alike).values()] == ["a", "b", "c"]
+    assert shown([_judged("e", None)]) == {}
 
 
 def test_an_outline_is_the_rim_of_its_mask_and_ignored_pixels_are_dimmed() -> None:
@@ -245,7 +284,7 @@ def test_sizes_are_brought_together_where_the_picture_is_the_same(tmp_path: Path
     rows = _by_name(found)
     assert (rows["half"]["iou"], rows["half"]["resized"]) == (1.0, True)
     assert (rows["turned"]["iou"], rows["turned"]["reason"]) == (None, "another_shape")
-    assert "1 predicted masks were brought to their references' sizes" in found.notes
+    assert "predicted masks brought to their references' sizes: 1" in found.notes
     assert found.summary["images"].to_pylist() == [1] * 6
 
 
@@ -262,7 +301,7 @@ def test_two_empty_masks_are_left_out_of_every_mean(tmp_path: Path) -> None:
 
 def test_imagenet_s_is_recognised_with_its_list_and_merged_classes(tmp_path: Path) -> None:
     # Goldfish is 2 among 919 and 1 among 50; sunglasses (n04356056) are annotated as sunglass.
-    from covar_gen.commands.mask_files import class_lists
+    from covar_gen.commands.mask_classes import class_lists
 
     ids = class_lists("919")["919"]
     cases = {"n01443537": ids["n01443537"], "n04356056": ids["n04355933"]}
@@ -289,7 +328,19 @@ def test_an_annotation_without_the_images_class_gives_its_largest(tmp_path: Path
     assert [rows[f"n01443537/{n}"]["object"] for n in "ab"] == ["class", "largest"]
     assert rows["n01443537/b"]["iou"] == 1.0
     assert rows["n01443537/b"]["label"] == "n01443537"
-    assert any(line.startswith("1 annotations hold no pixel") for line in found.notes)
+    assert any("own not annotated or not known: 1" in line for line in found.notes)
+
+
+def test_the_images_own_class_counts_however_small_it_is(tmp_path: Path) -> None:
+    ids = np.full((8, 8), 7)
+    ids[SQUARE > 0] = 2
+    annotation(tmp_path / "theirs" / "n01443537" / "a.png", ids)
+    save(tmp_path / "mine" / "n01443537" / "a.png", SQUARE)
+    found = masks_iou(tmp_path / "mine", tmp_path / "theirs")
+    row = _by_name(found)["n01443537/a"]
+    assert (row["iou"], row["object"], row["reference_pixels"]) == (1.0, "class", 16)
+    # As label maps: goldfish 16 of 16, other 0 of 48 and class 7 0 of 48.
+    assert _means(found)["label_maps", "zero"] == pytest.approx(1 / 3)
 
 
 BAD: dict[str, tuple[list[str], str]] = {
@@ -311,6 +362,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     "classes of plain masks": (
         ["--predicted", "run", "--reference", "plain", "--classes", "919"],
         "plain masks have no ids of classes",
+    ),
+    "among the references": (
+        ["--predicted", "run", "--reference", "plain", "--out", "plain/iou"],
+        "the picture would lie among the references",
     ),
     "a file to write to": (
         ["--predicted", "run", "--reference", "plain", "--out", "ids.csv"],

@@ -238,6 +238,30 @@ def test_a_limit_takes_good_photographs_evenly_from_the_classes(
     assert expected(run, "backgrounds", limit) == 3 * len(wanted)
 
 
+def test_a_limit_leaves_every_row_in_its_block(run: Run) -> None:
+    put(run, "sources", PHOTOGRAPHS)
+    whole = make_plan(run, MASKS, lambda parent: [parent])
+    part = make_plan(run, MASKS, lambda parent: [parent], limit=3)
+    assert part.keys.equals(whole.keys)
+    assert part.starts.tolist() == whole.starts.tolist() == [0, 4, 7]
+    assert np.flatnonzero(part.missing).tolist() == [0, 1, 5]
+    put(run, "masks_sources", [PHOTOGRAPHS[0]])
+    again = make_plan(run, MASKS, lambda parent: [parent], limit=3)
+    assert np.flatnonzero(again.missing).tolist() == [1, 5]
+
+
+def test_a_limited_plan_reaches_as_far_as_its_input(run: Run) -> None:
+    put(run, "sources", PHOTOGRAPHS)
+    put(run, "masks_sources", [PHOTOGRAPHS[0], PHOTOGRAPHS[3], PHOTOGRAPHS[5]])
+    made = make_plan(run, BACKGROUNDS, outputs, limit=2)
+    assert made.parents["key"].to_pylist() == [PHOTOGRAPHS[n] for n in (0, 3, 5)]
+    missing = [made.keys[n].as_py() for n in np.flatnonzero(made.missing)]
+    wanted = ["ant/p0/03", "ant/p0/07", "ant/p0/12", "bee/p0/03", "bee/p0/07", "bee/p0/12"]
+    assert missing == wanted
+    with pytest.raises(IncompleteInputError, match="lacks 1 rows"):
+        make_plan(run, BACKGROUNDS, outputs, limit=3)
+
+
 def test_every_key_leads_back_to_its_photograph() -> None:
     keys = ["a/b/original", "a/b/07", "a/b/07/scale_8", "a/b.c-1/12/viewpoint_2"]
     found = source_of(pa.chunked_array([keys])).to_pylist()

@@ -9,7 +9,16 @@ import pytest
 
 from covar_gen.core import plugins
 from covar_gen.core.errors import MissingExtraError, PluginError, RecipeError
-from covar_gen.core.plugins import KINDS, Kind, Plugin, PluginOptions, RecipePath, names, summary
+from covar_gen.core.plugins import (
+    KINDS,
+    Kind,
+    Plugin,
+    PluginOptions,
+    RecipePath,
+    WeightsName,
+    names,
+    summary,
+)
 from covar_gen.segmenters.base import Segmenter
 from covar_gen.variants.base import Variant
 
@@ -185,3 +194,15 @@ def test_options_that_are_paths_are_relative_to_the_recipe(tmp_path: Path) -> No
     absolute = plugins.with_paths(plugin, {"folder": "/elsewhere"}, tmp_path)
     assert absolute == {"folder": "/elsewhere"}
     assert plugins.with_paths(plugin, {}, tmp_path) == {}
+
+
+def test_weights_are_a_folder_where_it_is_there_and_else_a_name(tmp_path: Path) -> None:
+    class Options(PluginOptions):
+        weights: WeightsName = "me/model"
+
+    plugin = type("Somewhere", (Plugin,), {"Options": Options})
+    given = {"weights": "me/model"}
+    assert plugins.with_paths(plugin, given, tmp_path) == given
+    (tmp_path / "me" / "model").mkdir(parents=True)
+    assert plugins.with_paths(plugin, given, tmp_path) == {"weights": str(tmp_path / "me/model")}
+    assert plugins.with_paths(plugin, {"weights": "me/model@v1"}, tmp_path)["weights"][:2] == "me"

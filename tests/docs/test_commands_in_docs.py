@@ -32,6 +32,7 @@ from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
 from covar_gen.core.store import open_run
+from covar_gen.evaluation.error_sources import error_sources
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.zero_shot import evaluate
 from covar_gen.stage_classes import sample
@@ -69,7 +70,7 @@ def _inline() -> list[tuple[str, str]]:
     return [
         (page.relative_to(ROOT).as_posix(), command)
         for page in PAGES
-        for command in re.findall(r"`covar-gen ([a-z]+)[^`]*`", page.read_text(encoding="utf-8"))
+        for command in re.findall(r"`covar-gen ([a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
     ]
 
 
@@ -153,6 +154,13 @@ ALONE = {
     "covar-gen init proposed.toml --run runs/proposed": "asks a language model",
     "covar-gen run toy-world --run runs/toy-world --processes 2": "tests/test_demo.py runs it",
     "covar-gen errors results/photos --masks runs/photos-masks": "test_error_sources.py does it",
+    "covar-gen errors results/demo --judge openai --judge-option model=gpt-4o-2024-08-06": (
+        "asks a language model"
+    ),
+    "covar-gen judge results/toys --judges text_similarity,openai --judge-option "
+    "openai.style=structured": "asks a language model",
+    "covar-gen judge results/toys --import answers.jsonl --judge-option "
+    "openai.model=gpt-4o-2024-08-06": "tests/commands/test_judge.py does it",
     "covar-gen masks ImageNetS919/validation --out runs/imagenet-s --segmenter grounded_sam": (
         "downloads weights"
     ),
@@ -244,6 +252,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evaluate(Place(str(made.root)), ["toy"], folder / "results" / "toys")
     for name in ("demo", "paper"):
         shutil.copytree(folder / "results" / "toys", folder / "results" / name)
+    error_sources(folder / "results" / "toys", models=["toy:shortcut"], threads=2)
     shutil.copytree(folder / "runs", folder / "shared" / "runs")
     return folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from covar_gen.core import errors
 from covar_gen.core.rows import PARENT_REJECTED
-from covar_gen.evaluation import error_sources, reading
+from covar_gen.evaluation import explaining, reading
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def _sections() -> dict[str, str]:
 def _reasons() -> set[str]:
     """Slugs that any file of the package gives to Rejected."""
     found = {PARENT_REJECTED, reading.UNREADABLE, reading.ANOTHER_FILE}
-    found |= {error_sources.NO_MASK, error_sources.ANOTHER_SIZE}
+    found |= {explaining.NO_MASK, explaining.ANOTHER_SIZE}
     for path in (ROOT / "covar_gen").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and _called(node) == "Rejected" and node.args:

@@ -32,7 +32,7 @@ from covar_gen.evaluation.explained import (
 )
 from covar_gen.evaluation.masks import Masks
 from covar_gen.evaluation.preparing import Place
-from covar_gen.evaluation.results import Results, open_results
+from covar_gen.evaluation.results import CLASS_ROWS, Results, open_results
 from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 from covar_gen.evaluation.zero_shot import Settings, evaluate
 
@@ -162,6 +162,10 @@ def test_a_method_without_anything_to_sweep_is_refused(monkeypatch: pytest.Monke
     assert len(variants("corner", {}, SWEEP[:1])) == 1
 
 
+ASKED: list[list[float]] = []
+"""Texts that `Corner` was given."""
+
+
 class Corner(Method):
     """Stands for a method: all of the map lies on the upper left patch."""
 
@@ -176,6 +180,7 @@ class Corner(Method):
 
     def explain(self, model: Any, pixels: torch.Tensor, texts: torch.Tensor) -> Explanation:
         assert texts.shape[:2] == (len(pixels), 1)
+        ASKED.extend(texts[:, 0].tolist())
         maps = torch.zeros(len(pixels), 1, 8, 8)
         maps[:, :, 0, 0] = 0.0 if self.options.flat else 1.0
         return Explanation(maps, torch.full((len(pixels), 1), self.options.flat))
@@ -187,8 +192,12 @@ def test_the_text_is_the_predicted_class_and_a_flat_map_says_so(
     monkeypatch.setattr(
         stage, "get_method", lambda _name, **_options: Corner(Corner.Options(flat=True))
     )
+    ASKED.clear()
     error_sources(results.root)
     (found,) = explained(open_results(results.root))
+    classes = np.load(results.folder("toy:shortcut") / CLASS_ROWS)
+    assert np.allclose(ASKED, classes[found.predicted], atol=1e-6)
+    assert not np.allclose(ASKED, classes[found.labels], atol=1e-6)
     assert found.flat.all()
     assert np.isnan(found.mass).all()
     assert not found.excess.any()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from covar_gen.evaluation.metrics.regions import MARGIN, THRESHOLD
+from covar_gen.core.seeds import generator
+from covar_gen.evaluation.metrics.regions import MARGIN, THRESHOLD, Driver, verdict
 from covar_gen.evaluation.overlaps import chances, overlaps
 from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 
@@ -66,9 +67,36 @@ def test_random_maps_count_only_what_the_model_saw() -> None:
     assert chances(maps, mask, visible)["chance_excess"] == 0
 
 
+def test_a_map_that_is_the_same_everywhere_is_in_no_excess() -> None:
+    mask = np.zeros((7, 13), bool)
+    mask[1:4, 2:9] = True
+    found = chances(np.full((3, 7, 13), 0.1, np.float32), mask, np.ones((7, 13), bool))
+    assert found["chance_excess"] == 0
+
+
 def test_maps_without_mass_are_never_called_background_driven() -> None:
     mask = np.zeros((4, 4), bool)
     mask[0] = True
     found = chances(np.zeros((2, 4, 4), np.float32), mask, np.ones((4, 4), bool))
     assert (found["chance"], found["chance_excess"]) == (0, 0)
     assert not np.any(found["chance_each"])
+
+
+def test_random_maps_are_judged_exactly_as_a_map_is() -> None:
+    rng = generator(7)
+    for _ in range(20):
+        maps = rng.normal(0.1, 1, (6, 9, 11)).astype(np.float32).round(1)
+        mask = rng.random((9, 11)) < rng.random()
+        visible = np.zeros((9, 11), bool)
+        visible[:, 1:9] = True
+        found = chances(maps, mask, visible)
+        each = np.zeros((len(THRESHOLDS), len(MARGINS)))
+        excess = 0
+        for values in maps:
+            measured = overlaps(np.where(visible, values, 0), mask, visible)
+            pairs = zip(measured["iou_object"], measured["iou_background"], strict=True)
+            each += [[verdict(*pair, m) is Driver.BACKGROUND for m in MARGINS] for pair in pairs]
+            excess += measured["mass_background"] > 1 - measured["object_coverage"]
+        # A margin of 0 calls a tie background-driven in neither.
+        assert found["chance_each"].tolist() == pytest.approx((each / 6).ravel().tolist())
+        assert found["chance_excess"] == pytest.approx(excess / 6)

@@ -97,10 +97,12 @@ def weights_of(path: Path) -> dict[str, Any]:
 
 
 def photograph(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Image:
-    """Coloured patches of 8 pixels."""
+    """Coloured patches of 8 pixels; not to be written to, as decoders give them."""
     drawn = np.random.default_rng(seed)
     patches = drawn.integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
-    return patches.repeat(8, 0).repeat(8, 1)[:height, :width]
+    image = patches.repeat(8, 0).repeat(8, 1)[:height, :width]
+    image.flags.writeable = False
+    return image
 
 
 def ask(image: Image, name: str = "cat") -> SegmentRequest:
@@ -152,7 +154,7 @@ def test_masks_are_those_of_transformers(original: GroundingDinoSam, sam: Any) -
     ours, _, _ = predictor.predict_torch(None, None, prompts, multimask_output=False)
     square = {"height": 64, "width": 64}
     processor = SamImageProcessor(size={"longest_edge": 64}, pad_size=square)
-    inputs = processor(images=[image], return_tensors="pt")
+    inputs = processor(images=[image.copy()], return_tensors="pt")
     with torch.inference_mode():
         answer = sam(
             pixel_values=inputs["pixel_values"], input_boxes=prompts[None], multimask_output=False
@@ -231,7 +233,7 @@ def test_what_both_forms_see_differs_by_a_grey_level_here_and_there(
     assert isinstance(plugin, GroundingDinoSam)
     image = photograph(1, *size)
     processor = GroundingDinoImageProcessor(size={"shortest_edge": 200, "longest_edge": 333})
-    (theirs,) = processor(images=[image], return_tensors="pt")["pixel_values"]
+    (theirs,) = processor(images=[image.copy()], return_tensors="pt")["pixel_values"]
     far = (plugin.seen(image) - theirs).abs()
     assert far.max() < 1.01 / 255 / 0.224
     assert (far > 1e-5).float().mean() < 0.05
@@ -245,7 +247,9 @@ def test_a_long_photograph_can_be_a_pixel_longer_for_transformers(
     plugin = make(short_side=800, long_side=1333)
     assert isinstance(plugin, GroundingDinoSam)
     image = photograph(1, 20, 60)
-    theirs = GroundingDinoImageProcessor()(images=[image], return_tensors="pt")["pixel_values"]
+    theirs = GroundingDinoImageProcessor()(images=[image.copy()], return_tensors="pt")[
+        "pixel_values"
+    ]
     assert plugin.seen(image).shape == (3, 444, 1332)
     assert theirs.shape == (1, 3, 444, 1333)
 
@@ -628,6 +632,15 @@ def test_without_a_network_the_missing_files_are_named(
     )
     refused(make(sam=None, sam_repo="me/sam@v1"), "hf download me/sam --revision v1", "vit_h")
     refused(make(text_encoder=None), "hf download google-bert/bert-base-uncased", "config.json")
+
+
+def test_where_the_hub_must_not_be_asked_it_is_said_before_anything_is_made(
+    make: Callable[..., Segmenter], hub: Path
+) -> None:
+    for option in ("detector", "sam", "text_encoder"):
+        with pytest.raises(WeightsError, match=rf"grounding_dino_sam\.{option}: "):
+            make(**{option: None}).check()
+    assert not hub.exists()
 
 
 def test_files_of_the_hub_are_found_in_its_cache(

@@ -64,8 +64,8 @@ def cluster_study(results: Results, *, replicates: int = REPLICATES, seed: int =
         seed: of the bootstrap.
 
     Returns:
-        The columns of CLUSTER_STUDY, sorted by model, layers and K; no rows where nothing was
-        studied.
+        The columns of CLUSTER_STUDY, sorted by model, layers, settings and K; no rows where nothing
+        was studied.
     """
     images = images_of(results)
     parts = [_row(images, found, replicates, seed) for found in studied(results)]

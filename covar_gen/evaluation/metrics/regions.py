@@ -19,6 +19,9 @@ THRESHOLD = 0.5
 MARGIN = 0.02
 """Difference of the two overlaps below which nothing is decided."""
 
+ROUNDING = 1e-6
+"""Shares of the mass and of the pixels that differ by no more are the same."""
+
 
 class Driver(StrEnum):
     """What an error is driven by."""

@@ -58,17 +58,18 @@ def short_methods(labels: Sequence[str]) -> dict[str, str]:
     Returns:
         label -> its name and the options that not all labels of that name share.
     """
-    parts = {label: _parts(label) for label in dict.fromkeys(labels)}
+    known = {label: parts(label) for label in dict.fromkeys(labels)}
     found = {}
-    for label, (name, options) in parts.items():
-        others = [set(given) for other, given in parts.values() if other == name]
+    for label, (name, options) in known.items():
+        others = [set(given) for other, given in known.values() if other == name]
         shared = set.intersection(*others)
         apart = [option for option in options if option not in shared]
         found[label] = f"{name}: {', '.join(apart)}" if apart else name
     return found
 
 
-def _parts(label: str) -> tuple[str, list[str]]:
+def parts(label: str) -> tuple[str, list[str]]:
+    """A method's label as its name and its options."""
     name, _, options = label.partition(": ")
     return name, [option for option in options.split(", ") if option]
 
@@ -102,6 +103,6 @@ def how(rows: Sequence[Row]) -> list[str]:
 
 
 def _plain(label: str) -> str:
-    name, options = _parts(label)
+    name, options = parts(label)
     kept = [option for option in options if not option.endswith(" None")]
     return f"{name} ({', '.join(kept)})" if kept else name

@@ -14,6 +14,7 @@ from covar_gen.evaluation.report.error_methods import (
     Row,
     chosen_methods,
     one_subset,
+    parts,
     short_methods,
 )
 from covar_gen.evaluation.report.sheets import NONE, Cell, Column, Sheet, number
@@ -109,9 +110,9 @@ def _abreast(rows: Sequence[Row], readings: Sequence[_Reading], title: str) -> S
 def _below(rows: Sequence[Row], readings: Sequence[_Reading], title: str) -> Sheet:
     """A row for each model: the readings of its method, then the other methods at the default."""
     chosen = chosen_methods(rows)
-    short = short_methods([row["method"] for row in rows])
+    methods = list(dict.fromkeys(row["method"] for row in rows))
     usual = _Reading("", "background", THRESHOLD)
-    others = [method for method in short if any(chosen[m] != method for m in chosen)]
+    others = [method for method in methods if any(chosen[m] != method for m in chosen)]
     body = []
     for model, method in chosen.items():
         line = [_read(_at(rows, model, method, r), r, shown=True) for r in readings]
@@ -120,10 +121,20 @@ def _below(rows: Sequence[Row], readings: Sequence[_Reading], title: str) -> She
     columns = (
         Column("model"),
         *(Column(reading.said.replace(" of the maximum", ""), number=True) for reading in readings),
-        *(Column(short[other], number=True) for other in others),
+        *(Column(_difference(other, list(chosen.values())), number=True) for other in others),
     )
     note = (
         "Background-driven errors, percent of all errors, where a region is what reaches such a "
         f"share of the map's maximum; in the last columns other methods at {THRESHOLD:g}."
     )
     return Sheet(title, columns, tuple(body), (note,))
+
+
+def _difference(method: str, shown: Sequence[str]) -> str:
+    """A method by the options that those shown do not have; whole where it is of another kind."""
+    name, options = parts(method)
+    usual = [parts(one) for one in dict.fromkeys(shown)]
+    if name not in {other for other, _ in usual}:
+        return method
+    known = {option for _, given in usual for option in given}
+    return ", ".join(option for option in options if option not in known) or method

@@ -23,18 +23,22 @@ from covar_gen.evaluation.report.error_sensitivity import error_sensitivity
 from covar_gen.evaluation.report.sheets import NONE, Cell, Column, Sheet, count, number
 
 SHARES = (
-    ("background", "background"),
-    ("chance", "by chance"),
-    ("excess", "excess"),
-    ("excess_chance", "by chance"),
-    ("mass", "mass"),
-    ("fine", "fine"),
-    ("other", "other"),
-    ("unscored", "unscored"),
-    ("undecided", "undecided"),
-    ("unexplained", "unexplained"),
+    ("background", "BG-Er", "Driven by the background (BG-Er)"),
+    ("chance", "chance", "Random maps that would be called background-driven"),
+    ("excess", "excess", "More mass on the background than it fills (excess)"),
+    ("excess_chance", "chance", "Random maps with more mass on the background than it fills"),
+    ("mass", "mass", "Share of the mass on the background"),
+    ("fine", "Fine-Er", "Driven by the object, classes look alike (Fine-Er)"),
+    ("other", "other", "Driven by the object, classes do not look alike (other)"),
+    ("unscored", "unscored", "Driven by the object, nobody judged the classes (unscored)"),
+    ("undecided", "undecided", "Undecided"),
+    ("unexplained", "unexplained", "Unexplained"),
 )
-"""Columns of the table error_sources and their headings."""
+"""Columns of the table error_sources, their headings, and what they are."""
+SETTINGS = ("target", "ties", "points", "seed", "n_images")
+"""Columns of the table cluster_study that are told once where they are the same in all rows."""
+PLAIN = ("chance", "excess_chance", "mass")
+"""Columns whose intervals are in the folded sheets only."""
 RARE = ("unscored", "undecided", "unexplained")
 """Columns that are said to be empty, where they are, instead of shown."""
 
@@ -47,24 +51,32 @@ def error_sources(name: str, table: pa.Table, title: str) -> Laid:
     whole = _shares(table, [row for row in rows if row["subset"] == subset], heading)
     several = len({row["subset"] for row in rows}) > 1
     left = _left_out(name, table.to_pylist())
-    leave = ["method", "default", "judge"]
-    every = layouts.tidy(
-        pa.Table.from_pylist(rows, table.schema), f"{title}: all shares", [], leave
-    )
-    blocks = [Block(name, sheet=Sheet(heading, whole.columns, whole.rows, (*whole.notes, *left)))]
+    first = Sheet(heading, whole.columns, whole.rows, (*whole.notes, *left))
     if not several:
-        return Laid(whole, tuple(blocks))
+        return Laid(first, (Block(name, sheet=first),))
     pivot = _by_subset(rows, f"{title}: BG-Er / Fine-Er by subset")
-    blocks.append(Block(f"{name}_subsets", sheet=pivot))
-    blocks.append(on_page(name, every, "all", folded=True))
-    return Laid(pivot, tuple(blocks))
+    kept = pa.Table.from_pylist(rows, table.schema)
+    blocks = (Block(name, sheet=first), Block(f"{name}_subsets", sheet=pivot))
+    return Laid(pivot, (*blocks, *_each_share(name, kept)))
+
+
+def _each_share(name: str, table: pa.Table) -> list[Block]:
+    """A folded sheet for each share: a row per model, a column per subset, with intervals."""
+    blocks = []
+    for key, _, said in SHARES:
+        if any(table[key].to_pylist()):
+            meaning = layouts.meaning(table.schema.field(key))
+            sheet = layouts.pivot(
+                table, key, f"{said}, by subset", notes=[f"{meaning[0].upper()}{meaning[1:]}."]
+            )
+            blocks.append(on_page(name, sheet, key, folded=True))
+    return blocks
 
 
 def _shares(table: pa.Table, rows: Sequence[Row], title: str) -> Sheet:
     """A row per model with every share and its interval."""
-    there = [(key, heading) for key, heading in SHARES if key in table.column_names]
     none = [key for key in RARE if all(row[key] == 0 for row in rows)]
-    there = [(key, heading) for key, heading in there if key not in none]
+    there = [(key, heading) for key, heading, _ in SHARES if key not in none]
     columns = [Column("model"), Column("errors", number=True, meaning="misclassified images")]
     for key, heading in there:
         columns.append(Column(heading, True, layouts.meaning(table.schema.field(key))))  # noqa: FBT003 - number
@@ -74,13 +86,13 @@ def _shares(table: pa.Table, rows: Sequence[Row], title: str) -> Sheet:
         body.append((Cell(row["model"]), count(row["n_errors"]), *cells))
     notes = [
         (
-            "Percent of all errors. Background: the region that explains the prediction overlaps "
-            "the background more than the object (the paper's BG-Er); by chance: how often that "
-            "would be said of maps of the same values in random order. Excess, which needs no "
-            "threshold: the map has more of its mass on the background than the background fills; "
-            "by chance likewise. Mass: mean share of the map's positive mass on the background. "
-            "Fine (the paper's Fine-Er), other and unscored are driven by the object. Background, "
-            "fine, other, unscored, undecided and unexplained add up to 100."
+            "Percent of all errors. BG-Er: driven by the background, the region that explains the "
+            "prediction overlaps the background more than the object; chance: how often that would "
+            "be said of maps of the same values in random order. Excess, which needs no threshold: "
+            "the map has more of its mass on the background than the background fills; chance "
+            "likewise. Mass: mean share of the map's positive mass on the background. Fine-Er, "
+            "other and unscored are driven by the object: the two classes look alike, do not, or "
+            "nobody judged. With BG-Er, undecided and unexplained they add up to 100."
         ),
         *how(rows),
     ]
@@ -92,6 +104,8 @@ def _shares(table: pa.Table, rows: Sequence[Row], title: str) -> Sheet:
 
 
 def _interval(row: Row, key: str) -> Cell:
+    if key in PLAIN:
+        return number(row[key], 1)
     return number(row[key], 1, low=row.get(f"{key}_low"), high=row.get(f"{key}_high"))
 
 
@@ -137,23 +151,29 @@ def judge_agreement(name: str, table: pa.Table, title: str) -> Laid:
     """How far judges agree about which classes look alike."""
     note = (
         "Cohen's kappa: 1 where two judges say the same of every pair of classes, 0 where they "
-        "agree as often as chance makes judges agree who say `alike` as often as these."
+        "agree as often as chance makes judges agree who find as many pairs alike as these; the "
+        "interval is 95%, pairs of classes drawn with replacement. Shares of pairs found alike, "
+        f"and pairs counted as often as errors confuse them, are in tables/{name}.csv."
     )
-    return _tidy(name, table, title, [note])
+    leave = ("similar_a", "similar_b", "n_errors", "agreement_errors", "kappa_errors")
+    sheet = layouts.tidy(table, title, leave=leave)
+    sheet = Sheet(title, sheet.columns, sheet.rows, (note,))
+    return Laid(sheet, (on_page(name, sheet),))
 
 
 def cluster_study(name: str, table: pa.Table, title: str) -> Laid:
-    """Cost and faithfulness of the method for each number of clusters."""
-    note = (
-        "Forwards: seconds per image in plain forward passes of the same model, measured in the "
-        "same run. Deletion: lower is better; insertion: higher is better."
-    )
-    return _tidy(name, table, title, [note])
-
-
-def _tidy(name: str, table: pa.Table, title: str, notes: Sequence[str]) -> Laid:
-    sheet = layouts.tidy(table, title, notes)
-    return Laid(sheet, (on_page(name, sheet),))
+    """Cost and faithfulness for each number of clusters; its figure stands before it."""
+    leave = [key for key in SETTINGS if len(set(table[key].to_pylist())) == 1]
+    same = ", ".join(f"{layouts.titled(key)} {table[key][0].as_py()}" for key in leave)
+    notes = [
+        (
+            "Forwards: seconds per image in plain forward passes of the same model, measured in "
+            "the same run. Deletion: lower is better; insertion: higher is better."
+        ),
+        *([f"In all rows: {same}."] if same else []),
+    ]
+    sheet = layouts.tidy(table, title, notes, leave)
+    return Laid(sheet, (on_page(name, sheet, folded=True),))
 
 
 def published_errors(name: str, table: pa.Table, title: str) -> Laid:
@@ -166,7 +186,7 @@ def published_errors(name: str, table: pa.Table, title: str) -> Laid:
     for statistic in dict.fromkeys(row["statistic"] for row in rows):
         mine = [row for row in rows if row["statistic"] == statistic]
         sheet = _differences(mine, f"{title}: {statistic}")
-        blocks.append(Block(f"{name}_{len(blocks)}", sheet=sheet))
+        blocks.append(on_page(name, sheet, str(len(blocks))))
     return Laid(whole, (*blocks, on_page(name, whole, "all", folded=bool(blocks))))
 
 

@@ -47,10 +47,16 @@ def thumbnail(data: Data, row: int) -> str | None:
     return as_uri(picture)
 
 
-def as_uri(picture: Picture) -> str:
-    """A picture as a JPEG in a data: URI."""
+def as_uri(picture: Picture, *, sharp: bool = False) -> str:
+    """A picture as a JPEG in a data: URI.
+
+    Args:
+        picture: RGB.
+        sharp: its colours are stored as finely as its brightness, as drawn lines need it.
+    """
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=QUALITY, optimize=True)
+    sampling = "4:4:4" if sharp else "4:2:0"
+    picture.save(stream, "JPEG", quality=QUALITY, optimize=True, subsampling=sampling)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
@@ -78,9 +84,11 @@ def explained_pair(
     picture = _outlined(small, shape)
     if values is None or grid is None:
         return picture, None
-    heat = _resized(pixel_map(values, grid, height, width), size)
     inside = seen(grid, height, width, (values.shape[0], values.shape[1])).astype(np.float32)
-    visible = _resized(inside, size) >= 0.5  # noqa: PLR2004 - half of the pixel
+    share = _resized(inside, size)
+    # The map is zero where the model saw nothing: that must not leak into the pixels beside it.
+    heat = _resized(pixel_map(values, grid, height, width), size) / np.maximum(share, 1e-6)
+    visible = share >= 0.5  # noqa: PLR2004 - half of the pixel
     return picture, _outlined(np.asarray(overlay(small, heat, visible)), shape)
 
 
@@ -100,7 +108,7 @@ def _outlined(image: Image, shape: Mask | None) -> str:
     if shape is not None:
         drawn[~shape & _grown(shape)] = 20
         drawn[shape & _grown(~shape)] = 255
-    return as_uri(Pictures.fromarray(drawn))
+    return as_uri(Pictures.fromarray(drawn), sharp=True)
 
 
 def _grown(mask: Mask) -> Mask:

@@ -48,9 +48,11 @@ def six() -> Explained:
 
 
 def test_excess_is_more_mass_on_the_background_than_it_fills() -> None:
-    # Background fills 0.8, 0.1, 0.3, 0.5, 0.6: equal in the third is not more.
+    # Background fills 0.8, 0.1, 0.3, 0.5, 0.6: equal in the third is not more, nor is rounding.
     found = six()
-    found.coverage[2] = 1 - found.mass[2]
+    found.mass[2], found.coverage[2] = 0.25, 0.75
+    assert not found.excess[2]
+    found.mass[2] += 1e-7
     assert found.excess.tolist() == [True, True, False, False, False, False]
     found.mass[0] = NAN
     assert found.excess.tolist() == [False, True, False, False, False, False]
@@ -96,6 +98,25 @@ def test_all_errors_are_in_the_denominator(
     assert total == pytest.approx(100 / 6)
     assert sum(row["excess"] * row["n_errors"] for row in counted) / 6 == pytest.approx(200 / 6)
     assert {row["default"] for row in rows} == {True}
+
+
+def test_what_random_maps_would_be_called_is_said_subset_by_subset(
+    little_benchmark: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subsets = np.array(little_benchmark.images(["subset"])["subset"].to_pylist())
+    first, second = list(dict.fromkeys(subsets.tolist()))[:2]
+    chosen = [np.flatnonzero(subsets == name)[:3] for name in (first, second)]
+    found = replace(six(), rows=np.concatenate(chosen))
+    found.chance[:] = [0.125, 0.25, 0.75, 1.0, 0.5, NAN]
+    found.chance_excess[:] = [0.5, 0.5, 0.25, 0.0, 1.0, NAN]
+    monkeypatch.setattr(analysis, "explained", lambda _results: [found])
+    rows = {
+        row["subset"]: row
+        for row in analysis.error_sources(little_benchmark, replicates=2).to_pylist()
+    }
+    assert (rows[first]["chance"], rows[second]["chance"]) == (37.5, 75.0)
+    assert rows[first]["excess_chance"] == pytest.approx(125 / 3)
+    assert rows[second]["excess_chance"] == 50.0
 
 
 def test_the_sensitivity_table_has_a_row_for_each_threshold_and_margin(

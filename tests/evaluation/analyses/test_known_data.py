@@ -114,7 +114,10 @@ def test_a_column_tells_the_halves_apart(evaluation: Writer) -> None:
     assert "folder_3" in found[0].known_by
 
 
-def test_a_column_that_says_something_else_too_tells_nothing(evaluation: Writer) -> None:
-    images = [{"label": 0, "subset": value} for value in ("easy", "hard", "night")]
+@pytest.mark.parametrize("third", ["night", None])
+def test_a_column_that_says_something_else_too_tells_nothing(
+    evaluation: Writer, third: str | None
+) -> None:
+    images = [{"label": 0, "group": value} for value in ("easy", "hard", third)]
     base = evaluation(images, {})
     assert named(Of(base, {"place": "/data/CounterAnimal"})) == {ANIMALS: [0, 1, 2]}

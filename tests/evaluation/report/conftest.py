@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -179,3 +181,38 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = tmp_path_factory.mktemp("report") / "benchmark"
     names = ("<script>alert(1)</script>", "dog & cat_%$", "owl", "ant")
     return folders.write_folder(root, images, models, names=names, block=16)
+
+
+@pytest.fixture
+def explained(pictured: Callable[..., Results]) -> Results:
+    """Six errors of `a/x` on 18 images of cats, dogs and owls, explained one way each.
+
+    Cats taken for dogs: by the background; by the object, and the two look alike. A cat taken for
+    an owl: by the object, and they do not. Dogs taken for owls: by the object, and nobody judged
+    the two; by neither; without a mask. Every map is largest on the lower right.
+    """
+    from covar_gen.evaluation.explained import JUDGED
+    from covar_gen.evaluation.judgements import SCHEMA
+    from covar_gen.evaluation.preprocessing import Grid
+    from covar_gen.evaluation.results import MADE_WITH
+
+    answers = [1, 1, 2, 0, 0, 0, 2, 2, 2, 1, 1, 1, *[2] * 6]
+    results = pictured(["cat", "dog", "owl"], {"a/x": answers})
+    made = results.folder("a/x") / MADE_WITH
+    about = json.loads(made.read_text())
+    about["model"]["preprocessing"] = Grid(16, 16, "shortest", 16)._asdict()
+    made.write_text(json.dumps(about))
+    said = [(0, 1, True, "the judge"), (0, 2, False, "the judge"), (1, 2, None, "the judge")]
+    keys = ("truth", "predicted", "similar", "judge")
+    judged = [dict(zip(keys, row, strict=True)) for row in said]
+    pq.write_table(pa.Table.from_pylist(judged, schema=SCHEMA), results.root / JUDGED)
+    driven = ["background", "object", "object", "object", "neither", None]
+    results = folders.write_errors(results, "a/x", driven)
+    (part,) = results.folder("a/x").glob("errors-cci/*.parquet")
+    rows = pq.read_table(part)
+    maps = {"map": [[0.0, 0.0, 0.0, 1.0]] * 6, "map_height": [2] * 6, "map_width": [2] * 6}
+    for name, values in maps.items():
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(name), pa.array(values, rows[name].type))
+    pq.write_table(rows, part)
+    return results

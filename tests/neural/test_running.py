@@ -1,0 +1,61 @@
+"""Devices, number types and halves are chosen as described."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from covar_gen.core.errors import DeviceMemoryError
+from covar_gen.neural.running import exact, in_halves, own_device, resolved
+
+
+@pytest.mark.parametrize(("local", "place"), [("0", "cuda:0"), ("3", "cuda:1")])
+def test_each_process_has_its_own_gpu(
+    local: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_named: True)
+    for name, value in {"RANK": local, "WORLD_SIZE": "4", "LOCAL_RANK": local}.items():
+        monkeypatch.setenv(name, value)
+    device = own_device()
+    assert str(device) == place
+    assert resolved("auto", device) is torch.bfloat16
+    assert resolved("float16", device) is torch.float16
+    assert resolved("auto", device, "float16") is torch.float16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_named: False)
+    assert resolved("auto", device) is torch.float32
+
+
+def test_without_a_gpu_everything_is_computed_in_float32() -> None:
+    assert resolved("auto", torch.device("cpu")) is torch.float32
+
+
+def test_a_batch_is_halved_until_it_fits_and_keeps_its_order() -> None:
+    asked: list[int] = []
+
+    def work(items: Any) -> list[int]:
+        asked.append(len(items))
+        if len(items) > 3:
+            raise torch.OutOfMemoryError
+        return [10 * item for item in items]
+
+    assert in_halves(work, range(10), "tool") == [10 * item for item in range(10)]
+    assert asked == [10, 5, 3, 2, 5, 3, 2]
+
+    def never(_items: Any) -> list[int]:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(DeviceMemoryError, match="tool: the device has not enough memory"):
+        in_halves(never, range(4), "tool")
+
+
+def test_exact_arithmetic_leaves_the_settings_as_they_were() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with exact():
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.is_inference_mode_enabled()
+    assert torch.backends.cudnn.allow_tf32 == before
+    assert not torch.is_inference_mode_enabled()
