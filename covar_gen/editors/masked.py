@@ -1,0 +1,152 @@
+"""Paints a new background around the object with an inpainting model; the object stays as it is.
+
+Every pixel of the object is the photograph's: nothing but the background can explain a change of a
+model's answer. The background's description is the prompt, the class's name is what not to paint,
+since these models like to repeat the object. The paper uses an instruction editor instead, which
+redraws everything (see instruction and emu2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from covar_gen.core.arrays import Json, Mask, Rejected, check_image, check_mask
+from covar_gen.core.plugins import PluginOptions
+from covar_gen.editors.base import Edit, Editor, EditRequest
+from covar_gen.neural.diffusion import Folder, find_pipeline
+from covar_gen.neural.inpainting import Hole, InpaintingOptions
+
+if TYPE_CHECKING:
+    from covar_gen.neural.inpainting import Filling, Painter
+
+
+class Masked(Editor):
+    """The object of the photograph before a painted background."""
+
+    class Options(InpaintingOptions):
+        """Which model, and how it paints: see InpaintingOptions.
+
+        Attributes:
+            text: what is painted; `{background}` and `{class_name}` are filled in. The recipe's
+                instruction is for editors that are told what to change; this one is told what
+                to paint.
+            avoid: what is not painted, likewise.
+            erode: by how many pixels the kept object is smaller than its mask: removes a rim of
+                the old background where masks are generous.
+        """
+
+        text: str = "{background}"
+        avoid: str = "{class_name}"
+        erode: int = Field(default=0, ge=0, le=64)
+
+    options: Options
+    requires = ("torch", "diffusers", "transformers", "cv2")
+    extra = "generate"
+    knows_masks = True
+
+    def __init__(self, options: PluginOptions | None = None) -> None:
+        super().__init__(options)
+        self._painter: Painter | None = None
+
+    @property
+    def batch(self) -> int:
+        """Images painted together."""
+        return self.options.batch
+
+    @property
+    def attempts(self) -> int:
+        """How often an image is painted at most."""
+        return self.options.attempts
+
+    @cached_property
+    def folder(self) -> Folder:
+        """The model's files, fetched if need be.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        return find_pipeline(self.options.weights, "masked.weights")
+
+    def identity(self) -> dict[str, Json]:
+        """Name, version and options; for the weights, the hash of their content.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        options = self.options.model_dump(mode="json")
+        return {**super().identity(), "options": {**options, "weights": self.folder.identity()}}
+
+    def setup(self) -> None:
+        """Load the pipeline onto this process's device.
+
+        Raises:
+            WeightsError: it cannot be had, or does not fill holes.
+            PluginError: an attention backend, or offloading, that cannot be had here.
+        """
+        from covar_gen.neural.inpainting import Painter
+
+        self._painter = Painter(self.folder, self.options)
+        self.model = self.folder.model
+
+    def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
+        """One answer per request; photographs of one size are painted together.
+
+        Returns:
+            Edits whose mask is the kept object, whose transform is the identity and whose
+            known_pixel_max_diff is 0, with the params of `neural.inpainting.Filling` and `text`;
+            or empty_mask; no_background_left, where the object covers everything; bad_output (no
+            numbers, or black), which is made again.
+        """
+        assert self._painter is not None
+        found: list[Edit | Rejected] = [Rejected("empty_mask") for _ in batch]
+        holes: list[tuple[int, Mask, Hole]] = []
+        for place, request in enumerate(batch):
+            image = check_image(request.image, f"image of {request.key}")
+            mask = check_mask(request.mask, image.shape, f"mask of {request.key}")
+            kept = self._kept(mask)
+            if kept.all():
+                found[place] = Rejected("no_background_left")
+            elif kept.any():
+                text, avoid = (self._filled(each, request) for each in self._texts())
+                hole = Hole(request.key, image, ~kept, kept, text, avoid, request.seed)
+                holes.append((place, kept, hole))
+        answers = self._painter.paint([hole for _, _, hole in holes])
+        for (place, kept, hole), answer in zip(holes, answers, strict=True):
+            found[place] = answer if isinstance(answer, Rejected) else _edit(hole, kept, answer)
+        return found
+
+    def _texts(self) -> tuple[str, str]:
+        return self.options.text, self.options.avoid
+
+    def _kept(self, mask: Mask) -> Mask:
+        import cv2
+
+        size = 2 * self.options.erode + 1
+        if size == 1:
+            return mask
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        # What lies beyond the frame counts as object: an object that the frame cuts keeps its cut.
+        worn = cv2.erode(mask.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+        return np.asarray(worn, np.bool_)
+
+    @staticmethod
+    def _filled(text: str, request: EditRequest) -> str:
+        named = text.replace("{background}", request.background)
+        return named.replace("{class_name}", request.class_name)
+
+
+def _edit(hole: Hole, kept: Mask, answer: Filling) -> Edit:
+    changed = np.abs(answer.image[kept].astype(np.int16) - hole.image[kept])
+    params: dict[str, Json] = {**answer.params, "text": hole.prompt}
+    return Edit(
+        answer.image,
+        kept,
+        np.eye(3),
+        int(changed.max(initial=0)),
+        params,
+    )
