@@ -177,7 +177,16 @@ HUB_COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """The part of the Hub that serves one data set."""
+    """The part of the Hub that serves one data set, and repositories of models.
+
+    Attributes:
+        files: of the data set me/photos.
+        asked: each request.
+        models: files of each repository of models, all at `HUB_COMMIT`; others are not there.
+        gated: those whose terms have to be accepted.
+        welcome: tokens whose owners have accepted them.
+        cut: files that break off in the middle.
+    """
 
     daemon_threads = True
 
@@ -185,6 +194,10 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), HubHandler)
         self.files = files
         self.asked: list[str] = []
+        self.models: dict[str, dict[str, bytes]] = {}
+        self.gated: set[str] = set()
+        self.welcome: set[str] = set()
+        self.cut: set[str] = set()
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -201,8 +214,8 @@ class HubHandler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def entry(self, name: str) -> dict[str, Any]:
-        data = self.server.files[name]
+    def entry(self, name: str, files: dict[str, bytes] | None = None) -> dict[str, Any]:
+        data = (self.server.files if files is None else files)[name]
         return {
             "type": "file",
             "path": name,
@@ -217,7 +230,9 @@ class HubHandler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.server.asked.append(f"{self.command} {self.path}")
         files = self.server.files
-        if path.startswith("/api/datasets/me/secret"):
+        if path.startswith("/api/models/") or not path.startswith(("/api/", "/datasets/")):
+            self.model(path)
+        elif path.startswith("/api/datasets/me/secret"):
             self.answer(401, b"{}", X_Error_Code="RepoNotFound")
         elif path.startswith("/api/datasets/me/photos/revision/v9"):
             self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
@@ -228,24 +243,57 @@ class HubHandler(BaseHTTPRequestHandler):
             facts = {"private": False, "gated": False, "disabled": False, "tags": []}
             self.as_json({"id": "me/photos", "sha": HUB_COMMIT, "siblings": names, **facts})
         elif path.startswith("/datasets/me/photos/resolve/"):
-            name = path.split("/", 6)[6]
-            if name not in files:
-                self.answer(404, b"", X_Error_Code="EntryNotFound")
-                return
-            data, etag = files[name], self.entry(name)["oid"]
-            asked = self.headers.get("Range", "")
-            if asked.startswith("bytes="):
-                first, _, last = asked[6:].partition("-")
-                end = min(int(last or len(data)), len(data) - 1)
-                part = data[int(first) : end + 1]
-                span = f"bytes {first}-{end}/{len(data)}"
-                self.answer(206, part, ETag=f'"{etag}"', Content_Range=span)
-            else:
-                self.answer(200, data, ETag=f'"{etag}"')
+            self.file(path.split("/", 6)[6], files)
         else:
             self.answer(404, b"{}", X_Error_Code="EntryNotFound")
 
     do_HEAD = do_GET  # noqa: N815
+
+    def file(self, name: str, files: dict[str, bytes]) -> None:
+        if name not in files:
+            self.answer(404, b"", X_Error_Code="EntryNotFound")
+            return
+        data, etag = files[name], self.entry(name, files)["oid"]
+        asked = self.headers.get("Range", "")
+        if asked.startswith("bytes="):
+            first, _, last = asked[6:].partition("-")
+            end = min(int(last or len(data)), len(data) - 1)
+            part = data[int(first) : end + 1]
+            span = f"bytes {first}-{end}/{len(data)}"
+            self.answer(206, part, ETag=f'"{etag}"', Content_Range=span)
+        elif self.command == "GET" and name in self.server.cut:
+            half = data[: len(data) // 2]
+            self.answer(200, half, ETag=f'"{etag}"', Content_Length=str(len(data)))
+            self.close_connection = True
+        else:
+            self.answer(200, data, ETag=f'"{etag}"')
+
+    def model(self, path: str) -> None:
+        """Answer for a repository of models, with the headers that the Hub sends."""
+        parts = path.removeprefix("/api/models").strip("/").split("/", 4)
+        repo, rest = "/".join(parts[:2]), parts[2:]
+        if repo not in self.server.models:
+            # So the Hub answers whoever is not logged in; 404 whoever is.
+            status = 404 if "Authorization" in self.headers else 401
+            self.answer(status, b"{}", X_Error_Code="RepoNotFound")
+            return
+        files = self.server.models[repo]
+        if rest[1:] and rest[1] not in ("main", HUB_COMMIT):
+            self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
+        elif path.startswith("/api/") and rest[:1] == ["tree"]:
+            self.as_json([self.entry(name, files) for name in files])
+        elif path.startswith("/api/"):
+            names = [{"rfilename": name} for name in files]
+            self.as_json({"id": repo, "sha": HUB_COMMIT, "siblings": names, "private": False})
+        elif repo in self.server.gated and not self.is_welcome():
+            status = 403 if "Authorization" in self.headers else 401
+            self.answer(status, b"", X_Error_Code="GatedRepo")
+        else:
+            self.file("/".join(rest[2:]), files)
+
+    def is_welcome(self) -> bool:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        return token in self.server.welcome
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()

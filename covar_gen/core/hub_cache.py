@@ -1,0 +1,121 @@
+"""What of a repository lies in the cache of the Hugging Face Hub, told without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from covar_gen.core.pins import COMMIT, revision_of
+
+SHARDS = "*.safetensors.index.json"
+"""Files that name the files of weights which are kept in several."""
+WEIGHTS = frozenset({".safetensors", ".bin", ".pth", ".pt"})
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A repository in the cache.
+
+    Attributes:
+        commit: of its files.
+        size: bytes of those that are there.
+        missing: files that those which are there call for, sorted.
+    """
+
+    commit: str
+    size: int
+    missing: tuple[str, ...]
+
+
+def cache_folder() -> Path:
+    """Where the Hub's files are kept on this machine."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def cached(repo: str, revision: str | None = None) -> Cached | None:
+    """What the cache has of a repository.
+
+    Args:
+        repo: `owner/name`.
+        revision: branch, tag or commit; None: the pinned one, else the main branch.
+
+    Returns:
+        None if it has nothing of that revision.
+    """
+    commit = _commit(repo, revision_of(repo, revision))
+    if commit is None:
+        return None
+    folder = _place(repo) / "snapshots" / commit
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if not files:
+        return None
+    dangling = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.exists()}
+    missing = tuple(sorted({*dangling, *_called_for(folder)}))
+    return Cached(commit, sum(path.stat().st_size for path in files), missing)
+
+
+def lacking(repo: str, revision: str | None, patterns: Sequence[str]) -> list[str]:
+    """Files of a repository that fit the patterns and are not in the cache, sorted.
+
+    Args:
+        repo: `owner/name`.
+        revision: branch, tag or commit; None: the main branch.
+        patterns: of file names.
+
+    Returns:
+        Nothing where the cache does not know which files the repository has.
+    """
+    commit = _commit(repo, revision)
+    if commit is None:
+        return []
+    try:
+        listed = json.loads((_place(repo) / "trees" / f"{commit}.json").read_text("utf-8"))
+        names = list(listed["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    folder = _place(repo) / "snapshots" / commit
+    return sorted(
+        name
+        for name in names
+        if any(fnmatch(name, pattern) for pattern in patterns) and not (folder / name).is_file()
+    )
+
+
+def _place(repo: str) -> Path:
+    return cache_folder() / f"models--{repo.replace('/', '--')}"
+
+
+def _commit(repo: str, revision: str | None) -> str | None:
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    try:
+        return (_place(repo) / "refs" / (revision or "main")).read_text("utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _called_for(folder: Path) -> Iterator[str]:
+    """Weights that are not there, though what is there says that they should be."""
+    for index in folder.rglob(SHARDS):
+        yield from (
+            path.relative_to(folder).as_posix()
+            for name in _shards(index)
+            if not (path := index.parent / name).is_file()
+        )
+    for config in folder.rglob(CONFIG):
+        part = config.parent
+        if not any(path.suffix in WEIGHTS or path.match(SHARDS) for path in part.iterdir()):
+            yield f"{part.relative_to(folder).as_posix()}/*.safetensors".removeprefix("./")
+
+
+def _shards(index: Path) -> set[str]:
+    try:
+        return set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return set()
