@@ -81,11 +81,13 @@ class Canvas:
         Returns:
             uint8 (H, W, 3), RGB; exactly `image` outside the hole.
         """
+        import cv2
+
         height, width = self.resized
-        levels = _resized(np.ascontiguousarray(painted[:height, :width]), self.picture) * 255
+        values = _resized(np.ascontiguousarray(painted[:height, :width]), self.picture)
         if feather:
-            levels = levels + _drawn(levels, image, ~fill & ~mask, feather)
-        return _put_back(image, fill, np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+            values = values + _drawn(values, image, ~fill & ~mask, feather)
+        return _put_back(image, fill, cv2.convertScaleAbs(cv2.max(values, 0), alpha=255))
 
     def _padded(self, plane: NDArray[L]) -> NDArray[L]:
         """With its last row and column repeated."""
@@ -208,33 +210,35 @@ def _covered(mask: Mask, size: tuple[int, int]) -> Mask:
     return np.asarray(cv2.resize(mask.astype(np.float32), size[::-1], interpolation=way) > 0)
 
 
-def _drawn(levels: Plane, image: Image, source: Mask, feather: int) -> Plane:
+def _drawn(values: Plane, image: Image, source: Mask, feather: int) -> Plane:
     """What to add to a fill so that it meets the known pixels beside it.
 
     The model repaints known pixels too: their difference from the true ones, averaged over
     `feather` pixels, is what the model's colours are off by there. It fades out over as many.
 
     Returns:
-        float32 (H, W, 3), grey levels.
+        float32 (H, W, 3), in the unit of `values`, which lie in [0, 1].
     """
     import cv2
 
     if source.all() or not source.any():
-        return np.zeros_like(levels)
+        return np.zeros_like(values)
     # On a smaller copy: nothing finer than the feather is left of it anyway.
     step = max(1, feather // 4)
     small = tuple(-(-edge // step) for edge in source.shape[::-1])
-    weight = source.astype(np.float32)
+    known = source.astype(np.uint8) * 255
+    true, painted, weight = (
+        cv2.resize(plane, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for plane in (cv2.copyTo(image, known), cv2.copyTo(values, known), known)
+    )
     missing, near = (
         cv2.GaussianBlur(
-            cv2.resize(plane, small, interpolation=cv2.INTER_AREA),
-            (0, 0),
-            max(feather / step / 2, 0.5),
-            borderType=cv2.BORDER_REPLICATE,
+            plane, (0, 0), max(feather / step / 2, 0.5), borderType=cv2.BORDER_REPLICATE
         )
-        for plane in ((image - levels) * weight[..., None], weight)
+        for plane in (true / 255 - painted, weight / 255)
     )
     missing = cv2.resize(missing / (near + 1e-3)[..., None], source.shape[::-1])
-    distance = cv2.distanceTransform((~source).astype(np.uint8), cv2.DIST_L2, 5)
+    distance = cv2.distanceTransform(255 - known, cv2.DIST_L2, 5)
     part = np.clip(1 - distance / feather, 0, 1)
-    return np.asarray(missing * (part * part * (3 - 2 * part))[..., None], np.float32)
+    part *= part * (3 - 2 * part)
+    return np.asarray(missing * part[..., None], np.float32)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ AUTO = "AutoPipelineForInpainting"
 
 WEIGHTS = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 """Stable Diffusion 1.5 for inpainting, where it has been since its first owner removed it."""
+
+THREADS = 2
+"""That prepare and finish pictures while the model paints."""
 
 BLACK = 1
 """A picture whose brightest level is at most this is black."""
@@ -102,6 +106,16 @@ class Filling:
     params: dict[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A hole and what the model is shown of it: the picture, and what to paint."""
+
+    hole: Hole
+    canvas: Canvas
+    picture: Image
+    mask: Mask
+
+
 class Painter:
     """A pipeline on this process's device.
 
@@ -155,42 +169,58 @@ class Painter:
         Raises:
             DeviceMemoryError: the device's memory does not suffice for a single picture.
         """
-        found: dict[int, Filling | Rejected] = {}
-        sizes: dict[tuple[int, int], list[int]] = {}
         canvases = [canvas_of(hole.fill, self.native, self.multiple, self.factor) for hole in holes]
+        batches = self._batches(canvases)
+        found: dict[int, Future[Filling | Rejected]] = {}
+        # While the model paints, the next pictures are prepared and the last ones finished.
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="holes") as pool:
+
+            def prepare(batch: Sequence[int]) -> list[Future[_Shown]]:
+                return [pool.submit(self._shown, holes[n], canvases[n]) for n in batch]
+
+            coming = prepare(batches[0]) if batches else []
+            for number, batch in enumerate(batches):
+                shown = [future.result() for future in coming]
+                coming = prepare(batches[number + 1]) if number + 1 < len(batches) else []
+                painted = in_halves(self._painted, shown, self.where)
+                for place, item, (picture, together) in zip(batch, shown, painted, strict=True):
+                    about: dict[str, Json] = {"batch": together} if together < len(batch) else {}
+                    found[place] = pool.submit(self._filling, item, picture, about)
+        return [found[place].result() for place in range(len(holes))]
+
+    def _batches(self, canvases: Sequence[Canvas]) -> list[list[int]]:
+        """Places of pictures that are painted together: of one size, in their order."""
+        sizes: dict[tuple[int, int], list[int]] = {}
         for place, canvas in enumerate(canvases):
             sizes.setdefault(canvas.size, []).append(place)
-        together = self.options.batch
-        for places in sizes.values():
-            for start in range(0, len(places), together):
-                chunk = places[start : start + together]
-                items = [(holes[place], canvases[place]) for place in chunk]
-                painted = in_halves(self._painted, items, self.where)
-                for place, (picture, batch) in zip(chunk, painted, strict=True):
-                    about: dict[str, Json] = {"batch": batch} if batch < len(chunk) else {}
-                    found[place] = self._filling(holes[place], canvases[place], picture, about)
-        return [found[place] for place in range(len(holes))]
+        most = self.options.batch
+        return [
+            places[start : start + most]
+            for places in sizes.values()
+            for start in range(0, len(places), most)
+        ]
 
-    def _painted(
-        self, items: Sequence[tuple[Hole, Canvas]]
-    ) -> list[tuple[NDArray[np.float32], int]]:
+    def _shown(self, hole: Hole, canvas: Canvas) -> _Shown:
+        picture, mask = canvas.shown(hole.image, hole.fill, hole.mask, self.options.overlap)
+        return _Shown(hole, canvas, picture, mask)
+
+    def _painted(self, items: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], int]]:
         """The model's pictures, float32 (height, width, 3) in [0, 1], and how many at once."""
         import torch
         from PIL import Image as Pillow
 
-        shown = [c.shown(h.image, h.fill, h.mask, self.options.overlap) for h, c in items]
-        height, width = items[0][1].size
+        height, width = items[0].canvas.size
         asked: dict[str, Any] = {
-            "prompt": [hole.prompt for hole, _ in items],
-            "negative_prompt": [hole.negative_prompt for hole, _ in items],
-            "image": [Pillow.fromarray(picture) for picture, _ in shown],
-            "mask_image": [Pillow.fromarray(mask.astype(np.uint8) * 255) for _, mask in shown],
+            "prompt": [item.hole.prompt for item in items],
+            "negative_prompt": [item.hole.negative_prompt for item in items],
+            "image": [Pillow.fromarray(item.picture) for item in items],
+            "mask_image": [Pillow.fromarray(item.mask.astype(np.uint8) * 255) for item in items],
             "height": height,
             "width": width,
             "num_inference_steps": self._scheduled(),
             "guidance_scale": self.options.guidance,
             "strength": self.options.strength,
-            "generator": [torch.Generator().manual_seed(hole.seed) for hole, _ in items],
+            "generator": [torch.Generator().manual_seed(item.hole.seed) for item in items],
             "output_type": "np",
         }
         asked = {name: value for name, value in asked.items() if name in self.takes}
@@ -206,8 +236,9 @@ class Painter:
         return next(steps for steps in count(wanted) if int(steps * strength) >= wanted)
 
     def _filling(
-        self, hole: Hole, canvas: Canvas, picture: NDArray[np.float32], about: dict[str, Json]
+        self, item: _Shown, picture: NDArray[np.float32], about: dict[str, Json]
     ) -> Filling | Rejected:
+        hole, canvas = item.hole, item.canvas
         params: dict[str, Json] = {**self.about, "canvas": list(canvas.size), **about}
         if not np.isfinite(picture).all():
             return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
