@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from covar_gen.core.errors import CovarError, WeightsError
 from covar_gen.core.hub_cache import cached, lacking
@@ -20,6 +21,7 @@ def fetch(
     *,
     revision: str | None = None,
     where: str = "",
+    missing: Sequence[str] = (),
     kind: type[CovarError] = WeightsError,
     instead: str = "or copy its folder here and name the folder",
 ) -> Path:
@@ -33,6 +35,7 @@ def fetch(
         revision: branch, tag or commit; None: the commit that manifests/weights.csv pins, and for
             a repository that it does not, the main branch as it is today.
         where: what names the repository, for the error message.
+        missing: files without which nothing works, for the error message.
         kind: of the error that is raised.
         instead: what else may be done where there is no network.
 
@@ -45,22 +48,25 @@ def fetch(
             cannot be reached and the cache has not all of it.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        HTTPError,  # type: ignore[attr-defined] - of whichever client the Hub's library uses
-    )
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    # The errors of the client beneath, which is not the same in every version.
+    client = HfHubHTTPError.__mro__[1]
 
     asked = revision_of(repo, revision)
     try:
         return Path(snapshot_download(repo, revision=asked, allow_patterns=list(patterns)))
     except HFValidationError as error:
-        what = f"{repo!r} is no name of a repository"
-        mend = "Write owner/name, or name a folder"
+        raise no_name(repo, where or repo, kind) from error
+    except (HfHubHTTPError, client, OSError) as error:
+        what, mend = _refusal(error, repo, revision, _Wanted(patterns, missing, instead))
         raise kind(what, where=where or repo, mend=mend) from error
-    except (HfHubHTTPError, HTTPError, OSError) as error:
-        what, mend = _refusal(error, repo, revision, patterns, instead)
-        raise kind(what, where=where or repo, mend=mend) from error
+
+
+def no_name(repo: str, where: str, kind: type[CovarError] = WeightsError) -> CovarError:
+    """The error that answers what cannot be the name of a repository."""
+    mend = "Write owner/name or owner/name@revision, or name a folder that is there"
+    return kind(f"{repo!r} is no name of a repository", where=where, mend=mend)
 
 
 def command(repo: str, revision: str | None) -> str:
@@ -86,9 +92,15 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _refusal(
-    error: Exception, repo: str, given: str | None, patterns: Sequence[str], instead: str
-) -> tuple[str, str]:
+class _Wanted(NamedTuple):
+    """What was asked for: patterns of files, those that are needed, and what else may be done."""
+
+    patterns: Sequence[str]
+    missing: Sequence[str]
+    instead: str
+
+
+def _refusal(error: Exception, repo: str, given: str | None, wanted: _Wanted) -> tuple[str, str]:
     """What is wrong and what to do about it."""
     from huggingface_hub import errors
 
@@ -108,11 +120,12 @@ def _refusal(
         return what, f"Check the name; for a private one type: {LOGIN}"
     if isinstance(error, errors.DisabledRepoError):
         return f"{repo} is disabled on the Hugging Face Hub", _mirror(known)
-    download = f"With a network type: {command(repo, given)}; then set HF_HUB_OFFLINE=1, {instead}"
+    download = f"With a network type: {command(repo, given)}; then set HF_HUB_OFFLINE=1, "
+    download += wanted.instead
     if known is not None and known.removed:
         download = _mirror(known)
     if isinstance(error, errors.LocalEntryNotFoundError):
-        return _not_here(repo, given, patterns), download
+        return _not_here(repo, given, wanted), download
     what = f"{repo} could not be fetched whole: {_first_line(error)}"
     return what, f"Try again, what is there is kept; or type: {command(repo, given)}"
 
@@ -124,10 +137,10 @@ def _no_revision(repo: str, given: str | None, asked: str | None) -> tuple[str, 
     return what, f"Name one that it has: {repo}@main, or a commit"
 
 
-def _not_here(repo: str, given: str | None, patterns: Sequence[str]) -> str:
+def _not_here(repo: str, given: str | None, wanted: _Wanted) -> str:
     """What the cache lacks, where the Hub cannot be asked."""
     asked = revision_of(repo, given)
-    if cached(repo, asked or "main") and (missing := lacking(repo, asked, patterns)):
+    if cached(repo, asked or "main") and (missing := lacking(repo, asked, wanted.patterns)):
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         return (
             f"the copy of {repo} in the cache is incomplete and the Hub cannot be asked; "
@@ -139,7 +152,7 @@ def _not_here(repo: str, given: str | None, patterns: Sequence[str]) -> str:
             f"the cache has {repo} at the commit {other.commit[:12]}, not at the pinned "
             f"{asked[:12]}, which cannot be fetched (to take that one write {repo}@{other.commit})"
         )
-    return f"{what}; missing: {', '.join(patterns)}"
+    return f"{what}; missing: {', '.join(wanted.missing)}" if wanted.missing else what
 
 
 def _mirror(known: Pin | None) -> str:

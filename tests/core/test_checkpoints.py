@@ -144,7 +144,7 @@ def test_what_is_not_cached_is_said_with_the_command_that_gets_it(cached: Path) 
     line = refused("me/detector", ("grounding-dino",), texts=True)
     assert "missing: config.json, preprocessor_config.json, tokenizer.json, model.safe" in line
     line = refused("IDEA-Research/grounding-dino-tiny", ("grounding-dino",))
-    assert "hf download IDEA-Research/grounding-dino-tiny;" in line
+    assert "hf download IDEA-Research/grounding-dino-tiny --revision a2bb814d" in line
     assert "HF_HUB_OFFLINE=1" in line
     assert "hf download me/sam --revision v2" in refused("me/sam@v2", ("sam",))
     (cached / "model.safetensors").unlink()
