@@ -175,7 +175,9 @@ def save_stable_diffusion(
     steps = getattr(diffusers, scheduler)(
         num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012,
         beta_schedule="scaled_linear", steps_offset=1,
-        **({"skip_prk_steps": True} if scheduler == "PNDMScheduler" else {}),
+        **{"PNDMScheduler": {"skip_prk_steps": True}, "DDIMScheduler": {"clip_sample": False}}.get(
+            scheduler, {}
+        ),
     )  # fmt: skip
     pipe = getattr(diffusers, f"StableDiffusion{kinds[channels]}")(
         vae=autoencoder(seed), text_encoder=clip_text(seed + 1), tokenizer=clip_tokenizer(),

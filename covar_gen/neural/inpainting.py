@@ -11,6 +11,7 @@ painted beside it, but for the last digits of a GPU's sums.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,8 +30,6 @@ from covar_gen.neural.running import exact, in_halves, own_device, resolved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-AUTO = "AutoPipelineForInpainting"
 
 WEIGHTS = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 """Stable Diffusion 1.5 for inpainting, where it has been since its first owner removed it."""
@@ -134,8 +133,7 @@ class Painter:
         self.options = options
         self.where = folder.where
         device = own_device()
-        own = str(folder.index().get("_class_name", ""))
-        kind = own if "mask_image" in _takes(own) else AUTO
+        kind = _kind(str(folder.index().get("_class_name", "")))
         newer = "transformer" in folder.parts
         dtype = resolved(options.dtype, device, "bfloat16" if newer else "float16")
         self.pipe = load_pipeline(folder, kind, options, device, dtype)
@@ -248,9 +246,18 @@ class Painter:
         return Filling(image, params)
 
 
-def _takes(kind: str) -> set[str]:
-    """What a pipeline of diffusers is called with; nothing where there is no such pipeline."""
+def _kind(own: str) -> str:
+    """The class that fills holes with a folder's networks: its own, or else diffusers' choice.
+
+    FLUX fill is not among those that AutoPipelineForInpainting knows.
+    """
     import diffusers
 
-    cls = getattr(diffusers, kind, None) if kind else None
-    return set() if cls is None else set(inspect.signature(cls.__call__).parameters)
+    cls = getattr(diffusers, own, None) if own else None
+    if cls is not None and "mask_image" in inspect.signature(cls.__call__).parameters:
+        return own
+    with warnings.catch_warnings():
+        # It imports every pipeline there is, some of which call what PyTorch calls deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        return str(diffusers.AutoPipelineForInpainting.__name__)
