@@ -151,6 +151,8 @@ class Inpainter(Plugin, ABC):
         chains = [chain for request in batch for chain in _chains(request, self.reach)]
         for place in range(max((len(chain.stops) for chain in chains), default=0)):
             active = [chain for chain in chains if chain.goes_on(place)]
+            if not active:
+                break
             answers = self.fill([chain.asked(place) for chain in active])
             for chain, answer in zip(active, answers, strict=True):
                 chain.take(place, answer)

@@ -152,15 +152,8 @@ def continued(image: Image, source: Mask) -> Image:
     # The finest layer is the picture itself; those above it are small.
     known = source.astype(np.uint8) * 255
     half = _halved(source.shape)
-    colours = cv2.resize(
-        cv2.bitwise_and(image, image, mask=known), half, interpolation=cv2.INTER_AREA
-    )
-    layers = [
-        (
-            colours.astype(np.float32),
-            cv2.resize(known, half, interpolation=cv2.INTER_AREA).astype(np.float32) / 255,
-        )
-    ]
+    planes = (cv2.copyTo(image, known).astype(np.float32), source.astype(np.float32))
+    layers = [tuple(cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in planes)]
     while (layers[-1][1] <= 0).any():
         half = _halved(layers[-1][1].shape)
         layers.append(
