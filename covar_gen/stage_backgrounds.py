@@ -99,6 +99,7 @@ class BackgroundsStage(Stage):
             {
                 "prompt": request.prompt,
                 "known_pixel_max_diff": answer.known_pixel_max_diff,
+                **answer.columns,
             },
             answer.params,
         )

@@ -91,6 +91,16 @@ ORIGIN = _fields(
     photograph_sha256=(TEXT, "SHA-256 of the photograph's own file"),
 )
 
+# Where an editor that draws the object again has drawn it, as estimated from the pixels inside the
+# photograph's mask; null where it keeps the object's pixels, and where the object was not found.
+# A rejected row has what led to it; an image that was moved back, what it was before.
+EDITED = _fields(
+    object_scale=(REAL, "size of the object over its size in the photograph"),
+    object_shift_x=(REAL, "movement of the object's middle to the right, fraction of the width"),
+    object_shift_y=(REAL, "the same downwards, fraction of the height"),
+    object_match=(REAL, "correlation of the object's details with the photograph's, in [-1, 1]"),
+)
+
 # A mask of a row of another table, under the same key. What was measured and detected stands on
 # rejected rows too; it is null where the image's maker knew the mask, and where a segmenter does
 # not detect by boxes or words.
@@ -129,7 +139,7 @@ TABLES: dict[str, pa.Schema] = {
     "photographs": pa.schema([*IMAGES, *ORIGIN]),
     "sources": pa.schema([*IMAGES, *ORIGIN]),
     "masks_sources": pa.schema(MASKS),
-    "backgrounds": pa.schema(IMAGES),
+    "backgrounds": pa.schema([*IMAGES, *EDITED]),
     "masks_backgrounds": pa.schema(MASKS),
     "viewpoints": pa.schema(IMAGES),
     "masks_viewpoints": pa.schema(MASKS),

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
 
 from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
-from covar_gen.core.plugins import Plugin
+from covar_gen.core.plugins import Plugin, PluginOptions
+from covar_gen.core.registration import Estimate, NoEstimate, realigned, register
+from covar_gen.core.rows import Row
+
+KEPT = 0.95
+"""Share of the object that an edited image must still hold for it to be moved back."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Edit:
         known_pixel_max_diff: grey levels by which the object's pixels were changed where the
             editor promises to keep them; None where it promises nothing.
         params: further factors.
+        columns: measurements that have columns of their own in the table.
     """
 
     image: Image
@@ -55,6 +64,7 @@ class Edit:
     transform: Matrix | None = None
     known_pixel_max_diff: int | None = None
     params: dict[str, Json] = field(default_factory=dict)
+    columns: Row = field(default_factory=dict)
 
 
 class Editor(Plugin, ABC):
@@ -69,3 +79,97 @@ class Editor(Plugin, ABC):
     @abstractmethod
     def edit(self, batch: Sequence[EditRequest]) -> Sequence[Edit | Rejected]:
         """One answer per request, in their order."""
+
+
+class AlignmentOptions(PluginOptions):
+    """What becomes of an object that a model has drawn elsewhere.
+
+    Scale and shift are estimated from the pixels inside the object's mask (`core.registration`)
+    and stand in the columns object_scale, object_shift_x, object_shift_y and object_match.
+
+    Attributes:
+        alignment: accept: the image is taken as it is. refuse: it is rejected where the object
+            moved further than allowed, or cannot be found. realign: where it moved further, the
+            image is moved back, and what it then lacks at its border is continued by its mirror
+            image; where the object cannot be found, or has partly left, it is rejected.
+        max_shift: movement that is allowed, fraction of the width and of the height.
+        max_scale: growth that is allowed; 1.05 allows sizes from 1/1.05 to 1.05 of the
+            photograph's.
+    """
+
+    alignment: Literal["accept", "refuse", "realign"] = "accept"
+    max_shift: float = Field(default=0.02, ge=0, le=1)
+    max_scale: float = Field(default=1.05, ge=1, le=2)
+
+
+def aligned(
+    request: EditRequest,
+    edited: Image,
+    options: AlignmentOptions,
+    params: dict[str, Json] | None = None,
+) -> Edit | Rejected:
+    """Measure where a model has drawn the object, and do as the recipe says.
+
+    Args:
+        request: what was to be edited; its mask is not empty.
+        edited: uint8 (H, W, 3), RGB, of the photograph's size.
+        options: what is allowed, and what happens otherwise.
+        params: of the edit so far.
+
+    Returns:
+        The edit, without mask or transform: where the object is was estimated, not known. With
+        `unmeasured` in its params where the object could not be found, `realigned` and `mirrored`
+        (share of its pixels, fraction) where it was moved back. Or, to be made again, object_moved
+        or object_not_found.
+    """
+    found = register(request.image, request.mask, edited)
+    about = dict(params or {})
+    if isinstance(found, NoEstimate):
+        columns: Row = {"object_match": found.match}
+        about["unmeasured"] = found.reason
+        if options.alignment == "accept":
+            return Edit(edited, params=about, columns=columns)
+        # An object that is too small or too plain is so whatever is drawn.
+        return Rejected("object_not_found", about, columns, again=found.reason == "unlike")
+    columns = {
+        "object_scale": found.scale,
+        "object_shift_x": found.shift_x,
+        "object_shift_y": found.shift_y,
+        "object_match": found.match,
+    }
+    if options.alignment == "accept" or _is_close(found, options):
+        return Edit(edited, params=about, columns=columns)
+    if options.alignment == "refuse":
+        return Rejected("object_moved", about, columns, again=True)
+    moved, known = realigned(edited, found)
+    about.update(realigned=True, mirrored=float(1 - known.mean()))
+    if known[request.mask].mean() < KEPT:
+        return Rejected("object_moved", about, columns, again=True)
+    return Edit(moved, params=about, columns=columns)
+
+
+def _is_close(found: Estimate, options: AlignmentOptions) -> bool:
+    shift = max(abs(found.shift_x), abs(found.shift_y))
+    return shift <= options.max_shift and max(found.scale, 1 / found.scale) <= options.max_scale
+
+
+def pasted_back(request: EditRequest, edit: Edit) -> Edit:
+    """The edit with the photograph's own object in its place, pixel by pixel.
+
+    Args:
+        request: with the photograph and its object's mask.
+        edit: of the photograph's size.
+
+    Returns:
+        The edit, whose mask is now the photograph's by construction; `pasted_back` in its params.
+    """
+    image = np.where(request.mask[..., None], request.image, edit.image)
+    changed = np.abs(image[request.mask].astype(np.int16) - request.image[request.mask])
+    return replace(
+        edit,
+        image=image,
+        mask=request.mask,
+        transform=np.eye(3),
+        known_pixel_max_diff=int(changed.max(initial=0)),
+        params={**edit.params, "pasted_back": True},
+    )
