@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from covar_gen.core import imaging
+from covar_gen.core.shrinking import between
 from covar_gen.core.store import Run
 
 INTERPOLATION = {
@@ -44,6 +46,41 @@ def test_every_known_pixel_of_a_stored_file_equals_the_warped_parent(rows: list)
         assert row["known_pixel_max_diff"] == 0
         seen.add(row["subset"])
     assert seen == set(INTERPOLATION)
+
+
+@pytest.mark.parametrize("keep", ["photograph", "object"])
+@pytest.mark.parametrize("chain", ["separate", "shared"])
+def test_a_scaled_image_keeps_what_the_recipe_says_of_its_parent(
+    steps: Callable[..., Run], keep: str, chain: str
+) -> None:
+    run = steps("run", **{"scale.keep": keep, "scale.chain": chain})
+    table = {row["key"]: row for row in run.manifest().to_pylist()}
+    scaled = [row for row in table.values() if row["subset"] == "scale" and row["status"] == "ok"]
+    assert scaled
+    beyond = 0
+    for row in scaled:
+        parent = table[row["parent"]]
+        image = imaging.decode_png(run.read(row["image"]))
+        transform = np.array(row["transform"]).reshape(3, 3)
+        source = imaging.decode_png(run.read(parent["image"]))
+        expected, known = imaging.warp(source, transform, image.shape, "lanczos")
+        if keep == "object":
+            whole = known
+            known = known & imaging.decode_mask(run.read(row["mask"]))
+            beyond += (image != expected)[whole & ~known].sum()
+        assert known.any()
+        assert np.array_equal(image[known], expected[known])
+        assert row["known_pixel_max_diff"] == 0
+        params = json.loads(row["params"])
+        assert params.get("keep", "photograph") == keep
+        assert params.get("chain", "separate") == chain
+        if chain == "shared" and row["scale_factor"] == 4:
+            inner = imaging.decode_png(run.read(row["image"].replace("scale_4", "scale_2")))
+            centre, there = imaging.warp(inner, between(2, 4, image.shape), image.shape, "lanczos")
+            there &= ~known
+            assert there.any()
+            assert np.array_equal(image[there], centre[there])
+    assert bool(beyond) == (keep == "object")
 
 
 def test_flips_are_exact_copies_and_their_masks_too(rows: list) -> None:
