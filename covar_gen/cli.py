@@ -275,7 +275,7 @@ def estimate(
     if count is None:
         mend = "Say how many: --photographs N"
         raise RecipeError("the recipe does not say how many photographs", where=recipe, mend=mend)
-    lines = costs.estimate(found, count)
+    lines = costs.estimate(found, count, path.parent)
     hours: dict[str, float] = {}
     for line in lines:
         said = "" if line.hours is None else f"{line.hours:9.1f} h on {line.cost.device}"  # type: ignore[union-attr]
@@ -286,11 +286,9 @@ def estimate(
     for device, total in hours.items():
         typer.echo(f"time: {total:.1f} h on one {device}")
     typer.echo(f"disk: {costs.disk_bytes(found, lines) / 1e9:.1f} GB of lossless masters")
-    notes = {
-        f"  {line.plugin}: {line.cost.source}" + f"; weights {line.cost.licence}" * line.cost.neural
-        for line in lines
-        if line.cost is not None and line.calls
-    }
+    for said in costs.weights(lines):
+        typer.echo(f"weights: {said}")
+    notes = {f"  {line.plugin}: {line.cost.source}" for line in lines if line.cost and line.calls}
     typer.echo("\n".join(sorted(notes)))
 
 
@@ -308,8 +306,9 @@ def doctor(
     from covar_gen.commands.doctor import doctor as look
     from covar_gen.core.recipe import read_recipe, recipe_path
 
-    found = read_recipe(recipe_path(recipe), changes(change)) if recipe else None
-    findings = look(found)
+    path = recipe_path(recipe) if recipe else None
+    found = read_recipe(path, changes(change)) if path else None
+    findings = look(found, home=path.parent if path else None)
     for finding in findings:
         mark = "ok  " if finding.fine else "MEND"
         mend = f". {finding.mend}" if finding.mend else ""

@@ -7,46 +7,38 @@ import importlib.util
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from covar_gen.commands.doctor_weights import Device, device, room, takes, weights
 from covar_gen.commands.estimate import costs
+from covar_gen.commands.findings import Finding
 from covar_gen.commands.resolve import tools
+from covar_gen.commands.weights import all_with_weights, tool_of, with_weights
 from covar_gen.core import plugins
 from covar_gen.core.environment import packages
 from covar_gen.core.errors import PluginError
+from covar_gen.core.pins import licences, of_plugin
 from covar_gen.core.recipe import Recipe
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at.
-
-    Attributes:
-        name: what.
-        fine: True if nothing has to be done.
-        said: what was found.
-        mend: what to do, where something has to be done.
-    """
-
-    name: str
-    fine: bool
-    said: str
-    mend: str = ""
-
-
-def doctor(recipe: Recipe | None = None, folder: Path | None = None) -> list[Finding]:
-    """Look at this installation and, given a recipe, at what it needs.
+def doctor(
+    recipe: Recipe | None = None, folder: Path | None = None, home: Path | None = None
+) -> list[Finding]:
+    """Look at this installation and, given a recipe, at what it needs; nothing is downloaded.
 
     Args:
-        recipe: checked as far as its tools and photographs go.
+        recipe: checked as far as its tools, their weights and the photographs go; without one,
+            all weights that a plugin would load are listed, and none is needed.
         folder: where a run would be made, for its disk; the working folder by default.
+        home: folder of the recipe's file; the working folder by default.
     """
     found = [_python(), _opencv(), _accelerate(), _device(), _disk(folder or Path.cwd())]
-    if recipe is not None:
-        found += [_tool(*tool) for tool in tools(recipe)]
-        found += _photographs(recipe)
-    return found
+    if recipe is None:
+        return found + weights(all_with_weights(), needed=False)
+    home = home or Path.cwd()
+    at = device()
+    found += [_tool(recipe, home, at, *tool) for tool in tools(recipe)]
+    return found + weights(with_weights(recipe, home), needed=True) + _photographs(recipe)
 
 
 def _python() -> Finding:
@@ -111,12 +103,23 @@ def _disk(folder: Path) -> Finding:
     return Finding("disk", free > 1, f"{free:.0f} GiB free", "" if free > 1 else "Free some space")
 
 
-def _tool(where: str, kind: str, name: str, base: type[plugins.Plugin]) -> Finding:
+def _tool(
+    recipe: Recipe,
+    home: Path,
+    at: Device | None,
+    where: str,
+    kind: str,
+    name: str,
+    base: type[plugins.Plugin],
+) -> Finding:
     title = f"{where} = {name}"
-    cost = costs().get((kind, name))
-    about = f"{cost.memory_gib:g} GiB on {cost.device}, {cost.licence}" if cost else ""
+    cost = costs().get((kind, name, ""))
     if name not in plugins.names(kind) and cost is not None:
         have = ", ".join(n for n in plugins.names(kind))
+        known = of_plugin(kind, name)
+        about = (
+            f"from {known[0].memory_gib:g} GiB of GPU memory; {licences(known)}" if known else ""
+        )
         said = f"planned, not in this version of the toolkit ({about})"
         return Finding(title, fine=False, said=said, mend=f"Use one of: {have}")
     try:
@@ -128,7 +131,13 @@ def _tool(where: str, kind: str, name: str, base: type[plugins.Plugin]) -> Findi
         extra = f"covar-gen[{plugin.extra}]" if plugin.extra else missing[0]
         said = f"needs {', '.join(missing)}"
         return Finding(title, fine=False, said=said, mend=f"Type: pip install '{extra}'")
-    return Finding(title, fine=True, said=about or "ready")
+    tool = tool_of(recipe, home, where, kind, name)
+    if tool.refused is not None:
+        said = f"{tool.refused.where}: {tool.refused.what}"
+        return Finding(title, fine=False, said=said, mend=tool.refused.mend)
+    if tool.wanted:
+        return room(tool, at, title) or Finding(title, fine=True, said=takes(tool, at))
+    return Finding(title, fine=True, said="ready, without weights" if cost else "ready")
 
 
 def _photographs(recipe: Recipe) -> list[Finding]:

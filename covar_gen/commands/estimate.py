@@ -9,8 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from covar_gen.commands.resolve import matched_classes
+from covar_gen.commands.weights import Tool, tool_of
 from covar_gen.core import plugins
 from covar_gen.core.flow import children, steps
+from covar_gen.core.pins import Pin, licences, of_plugin
+from covar_gen.core.plugins import KINDS
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
 from covar_gen.editors.base import Editor
@@ -21,6 +24,14 @@ BYTES_PER_PIXEL = 1.9
 """A PNG master of a photograph at level 1 takes 1.4 to 2.2 bytes per pixel."""
 ASPECT = 1.33
 """Photographs are taken to be 4:3."""
+KIND_OF = {
+    "masks_": "segmenters",
+    "backgrounds": "editors",
+    "viewpoints": "viewers",
+    "scale": "inpainters",
+    "geometry": "inpainters",
+}
+"""Kind of plugin that makes a table."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +41,15 @@ class Cost:
     Attributes:
         device: on which the seconds were taken.
         seconds: per call: an image, or for a viewer all views of an image.
-        memory_gib: device memory.
-        licence: of its weights.
+        memory_gib: main memory of a tool without weights; None for the others, whose weights
+            say what they take.
         source: where the numbers come from.
     """
 
     device: str
     seconds: float
-    memory_gib: float
-    licence: str
+    memory_gib: float | None
     source: str
-
-    @property
-    def neural(self) -> bool:
-        """True for a tool with weights."""
-        return self.device != "CPU core"
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Line:
         plugin: what makes them.
         calls: of the plugin.
         cost: of a call; None where nothing is known about the plugin.
+        tool: its weights; None for a plugin without, or one that this version has not got.
     """
 
     table: str
@@ -64,6 +70,7 @@ class Line:
     plugin: str
     calls: int
     cost: Cost | None
+    tool: Tool | None = None
 
     @property
     def hours(self) -> float | None:
@@ -72,19 +79,25 @@ class Line:
 
 
 @cache
-def costs() -> dict[tuple[str, str], Cost]:
-    """Costs by (kind, plugin), from manifests/tools.csv."""
+def costs() -> dict[tuple[str, str, str], Cost]:
+    """Costs by (kind, plugin, repository of weights or empty), from manifests/tools.csv."""
     with (shipped("manifests") / "tools.csv").open(encoding="utf-8", newline="") as stream:
         return {
-            (row["kind"], row["plugin"]): Cost(
+            (row["kind"], row["plugin"], row["weights"]): Cost(
                 row["device"],
                 float(row["seconds_per_image"]),
-                float(row["memory_gib"]),
-                row["licence"],
+                float(row["memory_gib"]) if row["memory_gib"] else None,
                 row["source"],
             )
             for row in csv.DictReader(stream)
         }
+
+
+def _cost(kind: str, plugin: str, tool: Tool | None) -> Cost | None:
+    """Of a plugin with the weights that it loads, else with its usual ones."""
+    found = costs()
+    asked = [found.get((kind, plugin, each.repo)) for each in (tool and tool.wanted) or ()]
+    return next((cost for cost in asked if cost), found.get((kind, plugin, "")))
 
 
 def photographs(recipe: Recipe, folder: Path) -> int | None:
@@ -122,12 +135,13 @@ def photographs(recipe: Recipe, folder: Path) -> int | None:
     return sum(count if most is None else min(count, most) for count in counts.values())
 
 
-def estimate(recipe: Recipe, count: int) -> list[Line]:
+def estimate(recipe: Recipe, count: int, home: Path | None = None) -> list[Line]:
     """What each table of a recipe takes.
 
     Args:
         recipe: with its lists inlined.
         count: photographs.
+        home: folder of the recipe's file; the working folder by default.
     """
     lines: list[Line] = []
     rows = {"sources": count}
@@ -137,7 +151,8 @@ def estimate(recipe: Recipe, count: int) -> list[Line]:
             continue
         rows[step.table] = rows[step.reads[0]] * children(step.table, recipe)
         kind, plugin = _plugin(recipe, step.table)
-        cost = costs().get((kind, plugin))
+        tool = _loaded(recipe, home or Path.cwd(), step.table, kind, plugin)
+        cost = _cost(kind, plugin, tool)
         calls = rows[step.table]
         if step.table == "viewpoints":
             calls = rows[step.reads[0]]
@@ -145,9 +160,43 @@ def estimate(recipe: Recipe, count: int) -> list[Line]:
             filled = {"rotation", "translate"} & set(recipe.geometry.variants)
             calls = rows[step.reads[0]] * len(filled)
         if step.table in ("masks_backgrounds", "masks_viewpoints") and _knows(recipe, step.table):
-            plugin, cost, calls = "by_construction", None, 0
-        lines.append(Line(step.table, rows[step.table], plugin, calls, cost))
+            plugin, cost, calls, tool = "by_construction", None, 0, None
+        lines.append(Line(step.table, rows[step.table], plugin, calls, cost, tool))
     return lines
+
+
+def weights(lines: list[Line]) -> list[str]:
+    """What is known of the weights of all lines, in words, each plugin once."""
+    said = {}
+    for line in lines:
+        known = line.tool.pins if line.tool else of_plugin(*_kind_of(line))[:1]
+        if not line.calls or not known:
+            continue
+        memory, download = (sum(each.memory_gib for each in known), _gib(known))
+        some = ", ".join(each.repo for each in known)
+        said[line.plugin] = (
+            f"{line.plugin}: from {memory:g} GiB of GPU memory, {download:g} GiB to download "
+            f"({some}); {licences(known)}"
+        )
+    return sorted(said.values())
+
+
+def _gib(known: list[Pin]) -> float:
+    return round(sum(each.download_gib for each in known), 1)
+
+
+def _kind_of(line: Line) -> tuple[str, str]:
+    table = "masks_" if line.table.startswith("masks_") else line.table
+    return KIND_OF.get(table, ""), line.plugin
+
+
+def _loaded(recipe: Recipe, home: Path, table: str, kind: str, plugin: str) -> Tool | None:
+    """A table's plugin with the weights that it loads."""
+    if plugin not in plugins.names(kind):
+        return None
+    section = "masks" if table.startswith("masks_") else table
+    tool = tool_of(recipe, home, f"{section}.{KINDS[kind].word}", kind, plugin)
+    return tool if tool.wanted else None
 
 
 def images(lines: list[Line]) -> int:
@@ -169,13 +218,13 @@ def disk_bytes(recipe: Recipe, lines: list[Line]) -> int:
 
 def _plugin(recipe: Recipe, table: str) -> tuple[str, str]:
     if table.startswith("masks_"):
-        return "segmenters", recipe.masks.segmenter if recipe.masks else ""
+        return KIND_OF["masks_"], recipe.masks.segmenter if recipe.masks else ""
     if table == "backgrounds":
-        return "editors", recipe.backgrounds.editor if recipe.backgrounds else ""
+        return KIND_OF[table], recipe.backgrounds.editor if recipe.backgrounds else ""
     if table == "viewpoints":
-        return "viewers", recipe.viewpoints.viewer if recipe.viewpoints else ""
+        return KIND_OF[table], recipe.viewpoints.viewer if recipe.viewpoints else ""
     section = recipe.scale if table == "scale" else recipe.geometry
-    return "inpainters", section.inpainter if section else ""
+    return KIND_OF[table], section.inpainter if section else ""
 
 
 def _knows(recipe: Recipe, table: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from covar_gen.core.errors import CovarError, WeightsError
 from covar_gen.core.hub_cache import cached, lacking
@@ -51,7 +51,7 @@ def fetch(
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     # The errors of the client beneath, which is not the same in every version.
-    client = HfHubHTTPError.__mro__[1]
+    client = cast("type[Exception]", HfHubHTTPError.__mro__[1])
 
     asked = revision_of(repo, revision)
     try:

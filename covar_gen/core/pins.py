@@ -29,7 +29,8 @@ class Pin:
         licence: of the weights.
         gated: True if its terms have to be accepted on its page before the download.
         download_gib: GiB of the files that are read.
-        memory_gib: GiB of device memory in the plugin's usual type and batch.
+        memory_gib: GiB of device memory with one image at a time, in the type that is usual on
+            a GPU. Batches take more, and are halved where they do not fit.
         mirror: another repository with the same weights; None: none is known.
         removed: True if its owner took it away.
         plugins: `kind/name` of the plugins that load it, the usual one first.

@@ -120,6 +120,19 @@ class Plugin:
             RecipeError: one that is missing or cannot be used.
         """
 
+    def named_weights(self) -> dict[str, str]:
+        """Checkpoints that have to be on this machine, by the option that names each.
+
+        Told from options of the type WeightsName; only a plugin whose weights are named in
+        another way has to say which they are.
+        """
+        return {
+            name: value
+            for name, field in type(self.options).model_fields.items()
+            if isinstance(value := getattr(self.options, name), str)
+            and any(isinstance(mark, _WeightsMark) for mark in _marks(field.annotation, field))
+        }
+
     def setup(self) -> None:
         """Load what is expensive, once per process, before the first batch."""
 

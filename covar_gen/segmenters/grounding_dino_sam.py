@@ -105,6 +105,16 @@ class GroundingDinoSam(Segmenter):
         )
         return detector, sam
 
+    def named_weights(self) -> dict[str, str]:
+        """The repositories of what is not a file or folder here."""
+        given = self.options
+        asked = {
+            "detector_repo": (given.detector, given.detector_repo),
+            "text_encoder_repo": (given.text_encoder, given.text_encoder_repo),
+            "sam_repo": (given.sam, given.sam_repo),
+        }
+        return {option: repo for option, (path, repo) in asked.items() if path is None}
+
     def check(self) -> None:
         """Look whether the files are there, as far as that needs no network.
 

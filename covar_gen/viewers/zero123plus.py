@@ -141,6 +141,10 @@ class Zero123plus(Viewer):
         """How often an image is painted at most."""
         return self.options.attempts
 
+    def named_weights(self) -> dict[str, str]:
+        """As the options say; the version's official weights where they name none."""
+        return {"weights": REPOSITORIES[self.options.version], **super().named_weights()}
+
     @cached_property
     def folder(self) -> Folder:
         """The model's files, fetched if need be.
@@ -148,8 +152,7 @@ class Zero123plus(Viewer):
         Raises:
             WeightsError: they cannot be had.
         """
-        name = self.options.weights or REPOSITORIES[self.options.version]
-        return find_pipeline(name, "zero123plus.weights", PARTS)
+        return find_pipeline(self.named_weights()["weights"], "zero123plus.weights", PARTS)
 
     @cached_property
     def normals(self) -> Folder | None:

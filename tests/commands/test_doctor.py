@@ -81,38 +81,12 @@ def test_two_builds_of_opencv_are_one_too_many(
         )
 
 
-@pytest.mark.parametrize(
-    ("tool", "about", "instead"),
-    [
-        (
-            "backgrounds.editor = emu2",
-            "77 GiB on A100 80 GB, non-commercial (LLaMA-1 weights)",
-            "collage, toy_world",
-        ),
-        (
-            "viewpoints.viewer = zero123plus",
-            "5 GiB on A100 80 GB, CC-BY-NC-4.0 (weights)",
-            "homography",
-        ),
-        (
-            "scale.inpainter = stable_diffusion",
-            "4 GiB on A100 80 GB, CreativeML OpenRAIL-M",
-            "telea",
-        ),
-        (
-            "geometry.inpainter = stable_diffusion",
-            "4 GiB on A100 80 GB, CreativeML OpenRAIL-M",
-            "telea",
-        ),
-    ],
-)
-def test_a_model_of_the_paper_is_called_planned_with_what_it_takes_and_what_there_is(
-    tool: str, about: str, instead: str
-) -> None:
-    finding = found(read_recipe(recipe_path("covar")))[tool]
+def test_a_model_of_the_paper_that_is_not_there_is_called_planned_with_what_it_takes() -> None:
+    finding = found(read_recipe(recipe_path("covar")))["backgrounds.editor = emu2"]
     assert not finding.fine
+    about = "from 77 GiB of GPU memory; non-commercial (LLaMA-1 weights)"
     assert finding.said == f"planned, not in this version of the toolkit ({about})"
-    assert finding.mend == f"Use one of: {instead}"
+    assert finding.mend == f"Use one of: {', '.join(plugins.names('editors'))}"
 
 
 def test_a_tool_that_nobody_knows_is_answered_with_the_nearest(recipe: Path) -> None:
@@ -187,6 +161,5 @@ def test_where_all_is_there_every_finding_is_fine_and_the_exit_code_0(
 def test_what_has_to_be_mended_is_marked_and_the_exit_code_is_2(covar: Covar) -> None:
     said = covar("doctor", "covar", code=2).stdout.splitlines()
     mend = [line for line in said if line.startswith("MEND ")]
-    assert len(mend) == 5
     assert mend[0].endswith("(LLaMA-1 weights)). Use one of: collage, toy_world")
     assert mend[-1].endswith("imagenet/val is not there. Set it: --set classes.path=FOLDER")

@@ -120,4 +120,33 @@ def test_the_command_prints_tables_sums_and_where_the_numbers_come_from(covar: C
     # 0.06875 + 73.3333 + 1.375 + 68.75 + 2.75 + 35.2 + 17.6 hours
     assert "time: 199.1 h on one A100 80 GB" in said
     assert "disk: 267.6 GB of lossless masters" in said
-    assert any("77 GB stated by BAAI; weights non-commercial" in line for line in said)
+    assert "  emu2: estimate within a factor of 2" in said
+
+
+def test_the_command_says_what_the_weights_take_and_under_which_licence(covar: Covar) -> None:
+    said = [line for line in covar("estimate", "covar").stdout.splitlines() if "weights:" in line]
+    assert [line.partition("; ")[2] for line in said] == [
+        "non-commercial (LLaMA-1 weights)",
+        "Apache-2.0",
+        "CreativeML OpenRAIL-M",
+        "CC-BY-NC-4.0",
+    ]
+    emu2 = "weights: emu2: from 77 GiB of GPU memory, 73.6 GiB to download (BAAI/Emu2-Gen)"
+    assert said[0].startswith(emu2)
+    # Two checkpoints, 2 and 6 GiB in use, 0.6 and 2.4 GiB to download.
+    sam = "weights: grounded_sam: from 8 GiB of GPU memory, 3 GiB to download (IDEA-Research/"
+    assert said[1].startswith(sam)
+    assert ", facebook/sam-vit-huge)" in said[1]
+
+
+def test_weights_that_the_recipe_names_are_the_ones_that_count(covar: Covar, recipe: Path) -> None:
+    change = "scale.options.stable_diffusion.weights"
+    given = ["--set", "scale.inpainter=stable_diffusion"]
+    given += ["--set", f"{change}=black-forest-labs/FLUX.1-Fill-dev@main"]
+    said = covar("estimate", recipe, *given).stdout
+    assert "weights: stable_diffusion: from 36 GiB of GPU memory, 31.6 GiB to download" in said
+    assert "FLUX.1 [dev] Non-Commercial License" in said
+
+
+def test_a_tool_without_weights_has_none_to_say(covar: Covar) -> None:
+    assert "weights:" not in covar("estimate", "demo").stdout

@@ -1,0 +1,164 @@
+"""Which weights the plugins of a recipe load, and what they take: for doctor and estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from covar_gen.commands.resolve import TOOLS, tools
+from covar_gen.core import plugins
+from covar_gen.core.errors import CovarError
+from covar_gen.core.pins import Pin, pin
+from covar_gen.core.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Weights that a plugin loads.
+
+    Attributes:
+        option: that names them.
+        name: as it does: `owner/name`, `owner/name@revision` or a folder.
+        local: True for a folder that is there.
+    """
+
+    option: str
+    name: str
+    local: bool
+
+    @property
+    def repo(self) -> str:
+        """`owner/name`."""
+        return self.name.partition("@")[0]
+
+    @property
+    def revision(self) -> str | None:
+        """What the user asked for; None: nothing."""
+        return self.name.partition("@")[2] or None
+
+    @property
+    def pin(self) -> Pin | None:
+        """What is known of the repository."""
+        return None if self.local else pin(self.repo)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A plugin as a recipe uses it, or by itself.
+
+    Attributes:
+        where: the recipe's key that names it; the kind without a recipe.
+        kind: for example "editors".
+        name: of the plugin.
+        wanted: the weights that it loads.
+        offload: True if its options let weights wait in the main memory.
+        refused: what is wrong with its options; None: nothing.
+    """
+
+    where: str
+    kind: str
+    name: str
+    wanted: tuple[Wanted, ...] = ()
+    offload: bool = False
+    refused: CovarError | None = None
+
+    @property
+    def memory_gib(self) -> float | None:
+        """Device memory that all its weights take in use; None where it is not known."""
+        return _sum(each.pin.memory_gib if each.pin else None for each in self.wanted)
+
+    @property
+    def download_gib(self) -> float | None:
+        """Size of all its weights; None where it is not known."""
+        return _sum(each.pin.download_gib if each.pin else None for each in self.wanted)
+
+    @property
+    def pins(self) -> list[Pin]:
+        """What is known of its repositories."""
+        return [known for each in self.wanted if (known := each.pin) is not None]
+
+
+def tool_of(recipe: Recipe, folder: Path, where: str, kind: str, name: str) -> Tool:
+    """A plugin as a recipe uses it.
+
+    Args:
+        recipe: as read.
+        folder: of its file, to which weights that are folders are relative.
+        where: the recipe's key that names the plugin.
+        kind: of the plugin.
+        name: of the plugin, which must be there.
+    """
+    section = where.partition(".")[0]
+    options = dict(getattr(getattr(recipe, section), "options", {}).get(name, {}))
+    if kind == "sources" and recipe.classes.path is not None:
+        options["path"] = recipe.classes.path
+    base = next((base for _, _, known, base in TOOLS if known == kind), plugins.Plugin)
+    plugin = plugins.find(kind, name, base, where)
+    return _tool(where, kind, plugin, plugins.with_paths(plugin, options, folder), folder)
+
+
+def with_weights(recipe: Recipe, folder: Path) -> list[Tool]:
+    """The plugins of a recipe that load weights, each use of them once.
+
+    Args:
+        recipe: as read.
+        folder: of its file.
+    """
+    found = [
+        tool_of(recipe, folder, where, kind, name)
+        for where, kind, name, _ in tools(recipe)
+        if name in plugins.names(kind)
+    ]
+    return [tool for tool in found if tool.wanted]
+
+
+def all_with_weights() -> list[Tool]:
+    """Every plugin of a stage that loads weights, with its default options."""
+    bases = {kind: base for _, _, kind, base in TOOLS}
+    found = [
+        _tool(kind, kind, plugins.find(kind, name, base), {}, Path())
+        for kind, base in bases.items()
+        for name in plugins.names(kind)
+    ]
+    return [tool for tool in found if tool.wanted]
+
+
+def fitting(kind: str, limit: float) -> list[str]:
+    """Plugins of a kind whose usual weights fit into a device's memory, and those without.
+
+    Args:
+        kind: of the plugins.
+        limit: GiB.
+    """
+    there = {tool.name: tool for tool in all_with_weights() if tool.kind == kind}
+    return [
+        name
+        for name in plugins.names(kind)
+        if name not in there or (there[name].memory_gib or limit + 1) <= limit
+    ]
+
+
+def _tool(
+    where: str, kind: str, plugin: type[plugins.Plugin], options: dict[str, object], folder: Path
+) -> Tool:
+    name = plugin.name()
+    try:
+        place = f"{where.partition('.')[0]}.options.{name}"
+        made = plugin(plugins.checked(plugin.Options, options, place))
+    except CovarError as error:
+        return Tool(where, kind, name, refused=error)
+    wanted = tuple(
+        Wanted(option, weights, (folder / Path(weights).expanduser()).is_dir())
+        for option, weights in made.named_weights().items()
+    )
+    offload = getattr(made.options, "offload", "none") != "none"
+    return Tool(where, kind, name, wanted, offload)
+
+
+def _sum(numbers: Iterable[float | None]) -> float | None:
+    """Their sum; None if there are none, or one is not known."""
+    found = list(numbers)
+    if not found or None in found:
+        return None
+    return sum(number for number in found if number is not None)

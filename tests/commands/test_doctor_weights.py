@@ -1,0 +1,246 @@
+"""`covar-gen doctor` on weights: cached, to be downloaded, gated, gone, too large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from covar_gen.commands import doctor as doctors
+from covar_gen.commands import doctor_weights
+from covar_gen.commands.doctor import doctor
+from covar_gen.commands.doctor_weights import Device
+from covar_gen.commands.findings import Finding
+from covar_gen.commands.weights import all_with_weights
+from covar_gen.core import plugins
+from covar_gen.core.pins import pin
+from covar_gen.core.recipe import read_recipe
+
+INPAINTING = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+COMMIT = "8a4288a76071f7280aedbdb3253bdb9e9d5d84bb"
+GPU = Device(gpu=True, gib=80)
+
+Found = Callable[..., dict[str, Finding]]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the Hub; nobody is logged in, and asking anybody fails."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def found(hub: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Found:
+    """Findings of the small recipe with changes: found({"scale.inpainter": ...}, at=GPU)."""
+
+    def look(changes: dict[str, Any], at: Device = GPU) -> dict[str, Finding]:
+        monkeypatch.setattr(doctors, "device", lambda: at)
+        findings = doctor(read_recipe(recipe, changes), home=recipe.parent)
+        return {finding.name: finding for finding in findings}
+
+    return look
+
+
+def outpainted(weights: str | None = None, **options: Any) -> dict[str, Any]:
+    given = {"weights": weights, **options} if weights else options
+    chosen = {f"scale.options.stable_diffusion.{key}": value for key, value in given.items()}
+    return {"scale.inpainter": "stable_diffusion", **chosen}
+
+
+def put(hub: Path, repo: str, commit: str, **files: bytes) -> Path:
+    folder = hub / f"models--{repo.replace('/', '--')}" / "snapshots" / commit
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_json", ".json").replace("_st", ".st")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def test_weights_that_are_not_here_are_announced_with_size_licence_and_command(
+    found: Found,
+) -> None:
+    said = found(outpainted())
+    weights = said[f"weights {INPAINTING}"]
+    assert weights.fine
+    assert weights.said.startswith("not here; about 4 GiB, for stable_diffusion.weights; Creative")
+    assert weights.mend.endswith(f"hf download {INPAINTING} --revision {COMMIT}")
+    assert said["download"].fine
+    assert said["download"].said.startswith("about 4.0 GiB of weights into ")
+    assert "from 4 GiB of GPU memory" in said["scale.inpainter = stable_diffusion"].said
+
+
+def test_where_the_hub_must_not_be_asked_missing_weights_have_to_be_mended(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    weights = found(outpainted())[f"weights {INPAINTING}"]
+    assert not weights.fine
+    assert weights.mend == f"With a network type: hf download {INPAINTING} --revision {COMMIT}"
+
+
+def test_weights_in_the_cache_are_told_with_commit_and_size_and_not_downloaded(
+    found: Found, hub: Path
+) -> None:
+    folder = put(hub, INPAINTING, COMMIT, model_index_json=b"{}", unet__config_json=b"{}")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"w" * 2**20)
+    said = found(outpainted())
+    weights = said[f"weights {INPAINTING}"]
+    assert weights.fine
+    assert weights.said.startswith(f"in the cache, 0.00 GiB at {COMMIT[:12]}, for stable_diff")
+    assert weights.mend == ""
+    assert "download" not in said
+
+
+def test_an_incomplete_copy_names_what_it_lacks(found: Found, hub: Path) -> None:
+    put(hub, INPAINTING, COMMIT, model_index_json=b"{}", unet__config_json=b"{}")
+    weights = found(outpainted())[f"weights {INPAINTING}"]
+    assert weights.said.startswith("incomplete in the cache, without unet/*.safetensors; about 4")
+
+
+def test_the_copy_of_another_commit_is_not_the_one_that_is_pinned(found: Found, hub: Path) -> None:
+    put(hub, INPAINTING, "f" * 40, model_index_json=b"{}")
+    assert found(outpainted())[f"weights {INPAINTING}"].said.startswith("not here")
+    named = f"{INPAINTING}@{'f' * 40}"
+    assert found(outpainted(named))[f"weights {named}"].said.startswith("in the cache")
+
+
+def test_a_removed_repository_is_answered_with_its_mirror(found: Found) -> None:
+    gone = "runwayml/stable-diffusion-inpainting"
+    weights = found(outpainted(gone))[f"weights {gone}"]
+    assert not weights.fine
+    assert weights.said.startswith("removed by its owner, not here")
+    assert weights.mend == f"Name its mirror: {INPAINTING}"
+
+
+def test_a_gated_repository_is_answered_with_how_to_get_in_until_one_is_logged_in(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated = "black-forest-labs/FLUX.1-Fill-dev"
+    weights = found(outpainted(gated))[f"weights {gated}"]
+    assert not weights.fine
+    page = f"https://huggingface.co/{gated}"
+    assert weights.mend == f"Accept its terms on {page}, then type: hf auth login"
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    weights = found(outpainted(gated))[f"weights {gated}"]
+    assert weights.fine
+    assert f"once its terms are accepted on {page}" in weights.mend
+
+
+def test_a_folder_of_ones_own_is_neither_looked_for_nor_downloaded(
+    found: Found, recipe: Path
+) -> None:
+    (recipe.parent / "painter").mkdir()
+    said = found(outpainted("painter"))
+    place = recipe.parent / "painter"
+    assert said[f"weights {place}"].said == "a folder of your own, for stable_diffusion.weights"
+    assert "download" not in said
+
+
+def test_a_model_that_does_not_fit_the_gpu_is_refused_with_what_would(found: Found) -> None:
+    small = Device(gpu=True, gib=10)
+    flux = outpainted("black-forest-labs/FLUX.1-Fill-dev")
+    tool = found(flux, small)["scale.inpainter = stable_diffusion"]
+    assert not tool.fine
+    assert tool.said == "takes about 36 GiB, the GPU has 10 GiB free"
+    assert tool.mend.startswith(f"What would fit: offload = 'model'; or weights = {INPAINTING}")
+    assert "xl-1.0-inpainting" not in tool.mend
+    assert "runwayml" not in tool.mend
+    assert tool.mend.endswith("another of the inpainters: telea")
+    assert found(outpainted(), small)["scale.inpainter = stable_diffusion"].fine
+    offloaded = flux | {"scale.options.stable_diffusion.offload": "model"}
+    assert found(offloaded, small)["scale.inpainter = stable_diffusion"].fine
+
+
+def test_without_a_gpu_the_main_memory_decides_and_float32_takes_twice_as_much(
+    found: Found,
+) -> None:
+    flux = outpainted("black-forest-labs/FLUX.1-Fill-dev")
+    tool = found(flux, Device(gpu=False, gib=71))["scale.inpainter = stable_diffusion"]
+    assert not tool.fine
+    assert tool.said.startswith("takes a GPU with about 36 GiB, there is none here")
+    assert "offload" not in tool.mend
+    tool = found(flux, Device(gpu=False, gib=72))["scale.inpainter = stable_diffusion"]
+    assert tool.fine
+    assert "there is no GPU here" in tool.said
+
+
+def test_a_disk_too_small_for_the_download_has_to_be_mended(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = doctor_weights.shutil._ntuple_diskusage  # type: ignore[attr-defined]
+    monkeypatch.setattr(doctors.shutil, "disk_usage", lambda _f: usage(2**40, 2**38, 3 * 2**30))
+    download = found(outpainted())["download"]
+    assert not download.fine
+    assert "HF_HUB_CACHE" in download.mend
+
+
+def test_weights_used_twice_are_told_and_counted_once(found: Found) -> None:
+    both = {**outpainted(), "geometry.inpainter": "stable_diffusion"}
+    assert found(both)["download"].said.startswith("about 4.0 GiB")
+
+
+def test_a_wrong_option_does_not_keep_doctor_from_the_rest(found: Found) -> None:
+    said = found(outpainted(steps=0))
+    assert not said["scale.inpainter = stable_diffusion"].fine
+    tool = said["scale.inpainter = stable_diffusion"]
+    assert tool.said.startswith("scale.options.stable_diffusion.steps: ")
+    assert tool.mend == "Correct it in the recipe"
+    assert "photographs" in said
+
+
+def test_without_a_recipe_all_weights_are_listed_and_none_is_needed(hub: Path) -> None:
+    findings = {finding.name: finding for finding in doctor()}
+    assert "gated" in findings["weights facebook/sam3"].said
+    assert all(f.fine for name, f in findings.items() if name.startswith("weights "))
+    assert "download" not in findings
+
+
+def test_every_checkpoint_that_a_plugin_loads_by_default_is_in_the_file() -> None:
+    tools = all_with_weights()
+    assert {"grounded_sam", "stable_diffusion", "zero123plus"} <= {tool.name for tool in tools}
+    for tool in tools:
+        for wanted in tool.wanted:
+            known = pin(wanted.repo)
+            assert known is not None, f"{tool.kind}/{tool.name}: {wanted.name}"
+            assert not known.removed
+            assert f"{tool.kind}/{tool.name}" in known.plugins
+
+
+def test_the_default_weights_of_zero123plus_follow_its_version() -> None:
+    from covar_gen.viewers.zero123plus import Zero123plus
+
+    def named(**options: Any) -> dict[str, str]:
+        return Zero123plus(Zero123plus.Options(**options)).named_weights()
+
+    assert named() == {"weights": "sudo-ai/zero123plus-v1.2"}
+    assert named(version="1.1") == {"weights": "sudo-ai/zero123plus-v1.1"}
+    given = named(weights="me/mine", normals="sudo-ai/controlnet-zp12-normal-gen-v1")
+    assert given == {"weights": "me/mine", "normals": "sudo-ai/controlnet-zp12-normal-gen-v1"}
+
+
+def test_files_of_ones_own_are_not_looked_for_on_the_hub(tmp_path: Path) -> None:
+    from covar_gen.segmenters.grounding_dino_sam import GroundingDinoSam
+
+    options = GroundingDinoSam.Options(detector="d.pth", text_encoder=str(tmp_path))
+    assert GroundingDinoSam(options).named_weights() == {"sam_repo": "ybelkada/segment-anything"}
+
+
+def test_every_plugin_of_the_file_is_a_plugin_or_one_of_the_papers(hub: Path) -> None:
+    from covar_gen.core.pins import pins
+
+    for known in pins().values():
+        for each in known.plugins:
+            kind, _, name = each.partition("/")
+            assert name in plugins.names(kind) or name in {"emu2", "instruction"}, each
