@@ -27,6 +27,7 @@ from covar_gen.commands.resolve import TOOLS
 from covar_gen.core import plugins, recipe, rows
 from covar_gen.core.flow import MANIFEST as LAST
 from covar_gen.core.flow import STEPS
+from covar_gen.core.pins import pins
 from covar_gen.core.proposals import Proposal
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -80,6 +81,16 @@ under `[<section>.options.<plugin>]`; those of methods and judges, which no reci
 where they are used. The version is part of what a table is made with: it is raised whenever the
 same input would give other results."""
 
+WEIGHTS_TEXT = """\
+Repositories of the Hugging Face Hub that plugins load, from `manifests/weights.csv`. Options that
+name weights take any other repository or folder of the same kind as well. Where a recipe names a
+repository without a revision, the commit below is what is fetched; where there is none, the main
+branch as it is on the day. `owner/name@REVISION` takes another one.
+
+Memory is that of the device with one image at a time; batches take more, and are halved where they
+do not fit. What is not measured is an **estimate**; the last column says which. Licences are those
+that the publishers state: read them before you publish images or use them commercially."""
+
 NAMED_BY = {(section, key): kind for section, key, kind, _ in TOOLS} | {
     ("geometry", "variants"): "variants"
 }
@@ -93,6 +104,7 @@ def pages() -> dict[Path, str]:
         "manifest.md": _manifest(),
         "recipe.md": _recipe(),
         "plugins.md": _plugins(),
+        "weights.md": _weights(),
     }
     return {REFERENCE / name: f"{MARK}\n\n{text.strip()}\n" for name, text in made.items()}
 
@@ -261,6 +273,25 @@ def _plugins() -> str:
         for name in plugins.names(kind):
             parts += _plugin(kind, name)
     return "\n\n".join(parts)
+
+
+def _weights() -> str:
+    lines = []
+    for known in pins().values():
+        notes = ["terms to be accepted on its page"] if known.gated else []
+        if known.removed:
+            notes.append(f"removed by its owner; mirror: `{known.mirror}`")
+        elif known.mirror:
+            notes.append(f"mirror: `{known.mirror}`")
+        plugin = ", ".join(f"`{each.partition('/')[2]}`" for each in known.plugins)
+        download = f"{known.download_gib:g} GiB"
+        memory = f"{known.memory_gib:g} GiB" if known.memory_gib else ""
+        revision = f"`{known.revision[:12]}`" if known.revision else ""
+        words = (f"`{known.repo}`", plugin, known.licence, download, memory, revision)
+        lines.append((*words, "; ".join([*notes, known.source])))
+    heads = ("repository", "plugin", "licence of the weights", "download", "memory")
+    table = _table((*heads, "commit", "to know, and where the numbers come from"), lines)
+    return "\n\n".join(["# Weights", WEIGHTS_TEXT, table])
 
 
 def _plugin(kind: str, name: str) -> Iterator[str]:
