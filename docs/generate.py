@@ -291,7 +291,7 @@ def _weights() -> str:
         lines.append((*words, "; ".join([*notes, known.source])))
     heads = ("repository", "plugin", "licence of the weights", "download", "memory")
     table = _table((*heads, "commit", "to know, and where the numbers come from"), lines)
-    return "\n\n".join(["# Weights", WEIGHTS_TEXT, table])
+    return f"# Weights\n\n{WEIGHTS_TEXT}\n\n{table}"
 
 
 def _plugin(kind: str, name: str) -> Iterator[str]:

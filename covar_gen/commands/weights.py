@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from covar_gen.commands.resolve import TOOLS, tools
 from covar_gen.core import plugins
-from covar_gen.core.errors import CovarError
+from covar_gen.core.errors import CovarError, PluginError
 from covar_gen.core.pins import Pin, pin
 from covar_gen.core.recipe import Recipe
 
@@ -116,11 +117,12 @@ def with_weights(recipe: Recipe, folder: Path) -> list[Tool]:
 def all_with_weights() -> list[Tool]:
     """Every plugin of a stage that loads weights, with its default options."""
     bases = {kind: base for _, _, kind, base in TOOLS}
-    found = [
-        _tool(kind, kind, plugins.find(kind, name, base), {}, Path())
-        for kind, base in bases.items()
-        for name in plugins.names(kind)
-    ]
+    found = []
+    for kind, base in bases.items():
+        for name in plugins.names(kind):
+            # A file of the user's that is no plugin is told where a recipe names it.
+            with contextlib.suppress(PluginError):
+                found.append(_tool(kind, kind, plugins.find(kind, name, base), {}, Path()))
     return [tool for tool in found if tool.wanted]
 
 

@@ -176,6 +176,24 @@ def test_without_a_gpu_the_main_memory_decides_and_float32_takes_twice_as_much(
     assert "there is no GPU here" in tool.said
 
 
+def test_the_device_is_the_gpus_free_memory_or_the_whole_main_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _gpu: (10 * 2**30, 80 * 2**30))
+    assert doctor_weights.device() == Device(gpu=True, gib=10)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    pages = {"SC_PHYS_PAGES": 2**20, "SC_PAGE_SIZE": 2**14}
+    monkeypatch.setattr(doctor_weights.os, "sysconf", pages.__getitem__)
+    at = doctor_weights.device()
+    assert at == Device(gpu=False, gib=16)
+    assert at.room() == 8
+    monkeypatch.setattr(doctor_weights.importlib.util, "find_spec", lambda _name: None)
+    assert doctor_weights.device() is None
+
+
 def test_a_disk_too_small_for_the_download_has_to_be_mended(
     found: Found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
