@@ -63,6 +63,8 @@ _SAMPLES = 20_000
 """Pixels of the object that a step is computed from at most."""
 _IN_FRAME = 0.6
 """Share of the object that must lie in the edited image."""
+_EDGE = 3.0
+"""Width of an object's rim that does not count for its likeness, pixels."""
 _DETAIL = 0.1
 """Of what is compared: largest size of a detail over the square root of the object's area."""
 
@@ -268,7 +270,7 @@ def _refined(here: Plane, inside: Mask, there: Plane, start: Move) -> tuple[floa
     """The movement near `start` under which the grey values correlate best, and how well."""
     move = start
     for blur in _BLURS:
-        x, y = _compared(inside, 2 * blur)
+        x, y = _pixels(_core(inside, 3 * blur + 1))
         wanted = _sampled(_blurred(here, inside, blur), x, y)
         field = _blurred(there, None, blur)
         move = _stepped(wanted, field, (x, y), move)
@@ -290,6 +292,7 @@ def _likeness(here: Plane, inside: Mask, there: Plane, move: Move) -> float:
     if held[inside].mean() < _IN_FRAME:
         return -1.0
     blur = _DETAIL * float(np.sqrt(np.count_nonzero(inside)))
+    inside = _core(inside, _EDGE)
     wanted, found = (
         (plane - _blurred(plane, inside, blur))[inside & (held > 0.5)]  # noqa: PLR2004
         for plane in (here, seen)
@@ -297,16 +300,20 @@ def _likeness(here: Plane, inside: Mask, there: Plane, move: Move) -> float:
     return _correlation(wanted, found)
 
 
-def _compared(inside: Mask, margin: float) -> tuple[Plane, Plane]:
-    """Pixels of the object that no blur mixes with what is around it, x and y, float32 (N,)."""
+def _core(inside: Mask, margin: float) -> Mask:
+    """The object without its rim, where blurs and soft edges mix it with what is around it."""
     import cv2
 
-    depth = cv2.distanceTransform(
-        np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )[1:-1, 1:-1]
+    padded = np.pad(inside.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     # Of what is thin a part must stay.
     margin = min(margin, float(np.quantile(depth[inside], _RIM)))
-    y, x = (edges.astype(np.float32) for edges in np.nonzero(depth >= max(margin, 0.5)))
+    return np.asarray(inside & (depth >= margin))
+
+
+def _pixels(inside: Mask) -> tuple[Plane, Plane]:
+    """Their x and y, float32 (N,), evenly thinned out where they are many."""
+    y, x = (edges.astype(np.float32) for edges in np.nonzero(inside))
     every = -(-len(x) // _SAMPLES)
     return x[::every], y[::every]
 
