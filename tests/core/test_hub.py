@@ -236,6 +236,10 @@ def test_the_cache_tells_size_commit_and_what_its_files_call_for(server: Hub) ->
         "vae/model.safetensors": b"w",
     }
     assert cached("me/model") is None
+    fetch("me/model", ["*.json"])
+    bare = cached("me/model")
+    assert bare is not None
+    assert bare.missing == ("unet/one.safetensors", "unet/two.safetensors", "vae/*.safetensors")
     fetch("me/model", ["*.json", "unet/one.safetensors"])
     found = cached("me/model")
     assert found is not None
