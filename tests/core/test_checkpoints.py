@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from covar_gen.core import checkpoints
+from covar_gen.core import digests
 from covar_gen.core.checkpoints import check_name, find
 from covar_gen.core.errors import WeightsError
 
@@ -121,9 +121,9 @@ def test_the_cache_is_read_without_a_network_and_names_the_commit(
     cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    content_hash = checkpoints._content_hash
+    content_hash = digests.file_sha256
     monkeypatch.setattr(
-        checkpoints, "_content_hash", lambda path: (read.append(path), content_hash(path))[1]
+        digests, "file_sha256", lambda path: (read.append(path), content_hash(path))[1]
     )
     for name in ("me/sam", "me/sam@v1", f"me/sam@{COMMIT}"):
         check_name(name, ("sam",), "tool.option")
