@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from skimage import data
 from covar_gen.core.arrays import Image, Mask, Rejected
 from covar_gen.core.errors import RecipeError, ToolError
 from covar_gen.core.plugins import make
+from covar_gen.core.store import Run
 from covar_gen.editors.base import Edit, Editor, EditRequest
 
 KEY = "secret-key-of-the-test"
@@ -617,3 +619,91 @@ def test_the_identity_says_of_whom_and_what_is_asked_and_not_how_fast(server: Se
     assert editor(server, base_url="http://other/v1").identity() != plain
     assert KEY not in json.dumps(plain)
     assert editor(server, model="m").model == "m"
+
+
+RECIPE = """
+name = "asked"
+[classes]
+source = "folder"
+path = "photographs"
+size = 96
+[masks]
+segmenter = "grabcut"
+[masks.options.grabcut]
+working_edge = 48
+[backgrounds]
+editor = "images_api"
+backgrounds = [
+    {{background_id = 1, description = "beach"}},
+    {{background_id = 2, description = "river"}},
+    {{background_id = 3, description = "battlefield"}},
+]
+[backgrounds.options.images_api]
+base_url = "{url}"
+sizes = ["96x96", "144x96"]
+tries = 1
+alignment = "refuse"
+"""
+
+
+TABLES = ["sources", "masks_sources", "backgrounds"]
+
+
+@pytest.fixture
+def recipe(server: Server, tmp_path: Path) -> Path:
+    """Two photographs before three backgrounds of the server's."""
+    for name, picture in (("thing", data.coffee()), ("pet", data.chelsea())):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        Pillow.fromarray(picture).save(tmp_path / "photographs" / name / "1.png")
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(url=server.url))
+    return path
+
+
+def test_a_run_whose_server_is_not_there_ends_and_goes_on_when_it_is(
+    server: Server, recipe: Path, steps: Callable[..., Run]
+) -> None:
+    server.answer = lambda _: failure(503, "still loading")
+    with pytest.raises(ToolError, match="still loading"):
+        steps("run", TABLES)
+    server.answer = repainted
+    run = steps("run", TABLES)
+    rows = run.table("backgrounds", ["reason", "attempt"]).to_pylist()
+    assert [row["reason"] for row in rows] == [None] * 6
+
+
+def test_a_run_keeps_what_was_measured_and_a_row_for_what_was_refused(
+    server: Server, steps: Callable[..., Run], tmp_path: Path
+) -> None:
+    def drawn(asked: Asked) -> Reply:
+        if "battlefield" in asked.fields["prompt"]:
+            return failure(400, "rejected by the safety system", "moderation_blocked")
+        picture = np.asarray(asked.image)
+        # A seventh of the picture's width to the right.
+        shift = picture.shape[1] // 7 if "river" in asked.fields["prompt"] else 0
+        matrix = np.array([[1.0, 0, shift], [0, 1, 0]])
+        size = (picture.shape[1], picture.shape[0])
+        moved = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REFLECT)
+        return holding(png(moved))
+
+    server.answer = drawn
+    run = steps("run", TABLES)
+    rows = {row["key"]: row for row in run.table("backgrounds").to_pylist()}
+    assert len(rows) == 6
+    for source in ("thing/1", "pet/1"):
+        kept, shifted, refused = (rows[f"{source}/{number:02d}"] for number in (1, 2, 3))
+        assert kept["status"] == "ok"
+        assert kept["model"] == "gpt-image-2-2026-04-21"
+        assert kept["object_scale"] == pytest.approx(1, abs=0.02)
+        assert kept["object_shift_x"] == pytest.approx(0, abs=0.01)
+        assert kept["object_match"] > 0.8
+        assert shifted["reason"] == "object_moved"
+        assert shifted["object_shift_x"] == pytest.approx(1 / 7, abs=0.02)
+        # It was asked for again, with the next seed.
+        assert shifted["attempt"] == 1
+        assert refused["reason"] == "content_policy"
+        assert refused["object_scale"] is None
+    assert sum("river" in asked.fields["prompt"] for asked in server.requests) == 4
+    stored = (tmp_path / "run" / "recipe.toml").read_text()
+    made_with = (tmp_path / "run" / "tables" / "backgrounds" / "made_with.json").read_text()
+    assert KEY not in stored + made_with
