@@ -109,6 +109,21 @@ def of_plugin(kind: str, name: str) -> list[Pin]:
     return [known for known in pins().values() if f"{kind}/{name}" in known.plugins]
 
 
+def alike(repo: str) -> list[Pin]:
+    """Other repositories that a plugin of this one may load, less those that are gone.
+
+    Args:
+        repo: `owner/name`; what nothing is known of has none.
+    """
+    known = pin(repo)
+    mine = set(known.plugins) if known else set()
+    return [
+        each
+        for each in pins().values()
+        if mine & set(each.plugins) and each.repo != repo and not each.removed
+    ]
+
+
 def licences(known: Iterable[Pin]) -> str:
     """Their licences in one line, each once."""
     return "; ".join(dict.fromkeys(each.licence for each in known))

@@ -21,6 +21,7 @@ from covar_gen.core.errors import PluginError, WeightsError
 from covar_gen.core.hub import command, fetch
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
+from covar_gen.neural.room import check_room
 from covar_gen.neural.running import Dtype
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 INDEX, CONFIG = "model_index.json", "config.json"
 STEMS = ("model", "diffusion_pytorch_model")
 """How files of weights are called; variants such as `model.fp16` are not read."""
-SETTINGS = ("*.json", "*.txt", "*.model")
+SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 """Files beside the weights that decide what a part does."""
 
 LIBRARIES = ("diffusers", "transformers")
@@ -156,6 +157,7 @@ def load_pipeline(
     Raises:
         WeightsError: this version of diffusers lacks the class, or the folder does not fit it.
         PluginError: an attention backend, or offloading, that cannot be had here.
+        DeviceMemoryError: the device cannot hold the weights.
     """
     import diffusers
 
@@ -163,6 +165,9 @@ def load_pipeline(
     if cls is None:
         what = f"diffusers {diffusers.__version__} has no {kind}"
         raise WeightsError(what, where=folder.where, mend="Type: pip install -U diffusers")
+    parts = {part: _files(folder.path / part) for part in folder.parts}
+    named = (folder.where, folder.model, folder.repo)
+    check_room(parts, device, dtype, options.offload, named)
     left_out = {name: None for name in LEFT_OUT if folder.index().get(name, [None])[0]}
     with one_line(folder.model, folder.where, LIBRARIES):
         pipe = cls.from_pretrained(
