@@ -35,6 +35,9 @@ SIDE = 512
 MATCH = 0.5
 """Correlation of details from which a place counts as found. Unlike pictures reach 0.4."""
 
+SURE = 0.9
+"""Correlation of details from which nothing better is sought."""
+
 SCALES = (0.5, 2.0)
 """Smallest and largest scale that is believed."""
 
@@ -138,9 +141,7 @@ def register(photograph: Image, mask: Mask, edited: Image) -> Estimate | NoEstim
         return NoEstimate("small_object")
     if float(here[inside].std()) < _CONTRAST:
         return NoEstimate("plain_object")
-    starts = [Move(1.0, 0.0, 0.0), _searched(here, inside, there), _matched(here, inside, there)]
-    refined = [_refined(here, inside, there, start) for start in starts if start is not None]
-    match, found = max(refined, key=lambda each: each[0])
+    match, found = _best(here, inside, there)
     if match < MATCH:
         return NoEstimate("unlike", match)
     # From the measured size to the image's own; edges of both lie half a pixel outside centres.
@@ -179,6 +180,19 @@ def realigned(edited: Image, estimate: Estimate) -> tuple[Image, Mask]:
         borderMode=cv2.BORDER_REFLECT_101,
     )
     return np.where(known[..., None], moved, mirrored), known
+
+
+def _best(here: Plane, inside: Mask, there: Plane) -> tuple[float, Move]:
+    """How alike, and where, from the candidate whose details correlate best in the end."""
+    best = _refined(here, inside, there, Move(1.0, 0.0, 0.0))
+    # Most editors leave the object nearly where it was: searching costs more than looking there.
+    for candidate in (_matched, _searched):
+        if best[0] >= SURE:
+            break
+        start = candidate(here, inside, there)
+        if start is not None:
+            best = max(best, _refined(here, inside, there, start))
+    return best
 
 
 def _grey(image: Image, size: tuple[int, int]) -> Plane:
