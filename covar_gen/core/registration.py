@@ -5,11 +5,8 @@ estimated is a similarity without rotation,
 
     there = scale * here + offset,
 
-from the pixels inside the object's mask alone: what is around it was replaced. Candidates come from
-matched features (SIFT: Lowe, IJCV 60, 2004; RANSAC) and from the object's picture searched for at
-several sizes (normalised cross-correlation); each is refined by Gauss-Newton steps on grey values
-up to a gain and an offset, which is what maximising the enhanced correlation coefficient comes to
-(Evangelidis and Psarakis, PAMI 30, 2008); the one counts whose details correlate best.
+from the pixels inside the object's mask alone: what is around it was replaced. How it is found is
+told in `core.matching`.
 
 cv2 is imported inside functions: the command line answers before it would be loaded.
 """
@@ -17,12 +14,13 @@ cv2 is imported inside functions: the command line answers before it would be lo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from covar_gen.core.arrays import Image, Mask, Matrix
 from covar_gen.core.imaging import object_box, warp
+from covar_gen.core.matching import best_move
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,49 +33,10 @@ SIDE = 512
 MATCH = 0.5
 """Correlation of details from which a place counts as found. Unlike pictures reach 0.4."""
 
-SURE = 0.9
-"""Correlation of details from which nothing better is sought."""
-
-SCALES = (0.5, 2.0)
-"""Smallest and largest scale that is believed."""
-
-TURN = 6.0
-"""Degrees by which matched features may be turned and still count."""
-
-_SMALL = 96
-"""Longest edge at which the object's picture is searched for, pixels."""
-_STEPS = 13
-"""Sizes at which it is, evenly in the logarithm over SCALES."""
-_RATIO, _TOLERANCE, _FEWEST = 0.8, 3.0, 6
-"""Of features: the ratio test, RANSAC's tolerance in pixels, and the fewest that must agree."""
-_BLURS = (6.0, 2.0, 1.0)
-"""Standard deviations of the blurs under which a candidate is refined, in this order, pixels."""
-_ROUNDS, _STILL = 30, 1e-3
-"""Gauss-Newton steps at most, and the movement in pixels below which they end."""
-_STRIDE = 8.0
-"""Longest step, pixels."""
 _PIXELS = 64
 """Fewest pixels of an object that can be found again."""
 _CONTRAST = 3.0
 """Standard deviation of an object's grey values below which it has nothing to be found by."""
-_RIM = 0.6
-"""Share of an object's pixels, those nearest to its edge, that is never left out further."""
-_SAMPLES = 20_000
-"""Pixels of the object that a step is computed from at most."""
-_IN_FRAME = 0.6
-"""Share of the object that must lie in the edited image."""
-_EDGE = 3.0
-"""Width of an object's rim that does not count for its likeness, pixels."""
-_DETAIL = 0.1
-"""Of what is compared: largest size of a detail over the square root of the object's area."""
-
-
-class Move(NamedTuple):
-    """there = scale * here + (x, y), in pixels; pixel centres at integers."""
-
-    scale: float
-    x: float
-    y: float
 
 
 @dataclass(frozen=True)
@@ -141,7 +100,7 @@ def register(photograph: Image, mask: Mask, edited: Image) -> Estimate | NoEstim
         return NoEstimate("small_object")
     if float(here[inside].std()) < _CONTRAST:
         return NoEstimate("plain_object")
-    match, found = _best(here, inside, there)
+    match, found = best_move(here, inside, there)
     if match < MATCH:
         return NoEstimate("unlike", match)
     # From the measured size to the image's own; edges of both lie half a pixel outside centres.
@@ -182,19 +141,6 @@ def realigned(edited: Image, estimate: Estimate) -> tuple[Image, Mask]:
     return np.where(known[..., None], moved, mirrored), known
 
 
-def _best(here: Plane, inside: Mask, there: Plane) -> tuple[float, Move]:
-    """How alike, and where, from the candidate whose details correlate best in the end."""
-    best = _refined(here, inside, there, Move(1.0, 0.0, 0.0))
-    # Most editors leave the object nearly where it was: searching costs more than looking there.
-    for candidate in (_matched, _searched):
-        if best[0] >= SURE:
-            break
-        start = candidate(here, inside, there)
-        if start is not None:
-            best = max(best, _refined(here, inside, there, start))
-    return best
-
-
 def _grey(image: Image, size: tuple[int, int]) -> Plane:
     import cv2
 
@@ -202,200 +148,3 @@ def _grey(image: Image, size: tuple[int, int]) -> Plane:
     if grey.shape[::-1] != size:
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     return np.asarray(grey, np.float32)
-
-
-def _searched(here: Plane, inside: Mask, there: Plane) -> Move | None:
-    """Where the object's picture correlates best, at several sizes, on small images."""
-    import cv2
-
-    factor = min(1.0, _SMALL / max(here.shape))
-    field = _resized(there, factor)
-    box = object_box(inside)
-    assert box is not None
-    left, top, right, bottom = box
-    picture, weight = (plane[top:bottom, left:right].astype(np.float32) for plane in (here, inside))
-    best: tuple[float, Move] | None = None
-    for scale in np.geomspace(*SCALES, _STEPS):
-        small, kept = (_resized(plane, factor * scale) for plane in (picture, weight))
-        # The object may have moved partly out of the picture.
-        pad = (small.shape[0] // 4, small.shape[1] // 4)
-        wide = cv2.copyMakeBorder(field, pad[0], pad[0], pad[1], pad[1], cv2.BORDER_REPLICATE)
-        if min(small.shape) < 3 or any(np.subtract(wide.shape, small.shape) < 0):  # noqa: PLR2004
-            continue
-        scores = cv2.matchTemplate(
-            wide,
-            small,
-            cv2.TM_CCOEFF_NORMED,
-            mask=(kept > 0.5).astype(np.float32),  # noqa: PLR2004
-        )
-        # Where the picture is even the correlation is no number.
-        scores = np.where(np.isfinite(scores) & (np.abs(scores) <= 1.001), scores, -1)  # noqa: PLR2004
-        y, x = np.unravel_index(int(scores.argmax()), scores.shape)
-        if best is None or scores[y, x] > best[0]:
-            # The corner of the picture, half a pixel outside the centre of its first pixel.
-            corner = (np.array([x - pad[1], y - pad[0]])) / factor
-            offset = corner - 0.5 - scale * (np.array([left, top]) - 0.5)
-            best = (float(scores[y, x]), Move(float(scale), *map(float, offset)))
-    return None if best is None else best[1]
-
-
-def _resized(plane: Plane, factor: float) -> Plane:
-    import cv2
-
-    size = tuple(max(1, round(edge * factor)) for edge in plane.shape[::-1])
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane, size, interpolation=way), np.float32)
-
-
-def _matched(here: Plane, inside: Mask, there: Plane) -> Move | None:
-    """The movement that most features of the object agree on."""
-    import cv2
-
-    sift = cv2.SIFT.create()
-    first, theirs = sift.detectAndCompute(here.astype(np.uint8), inside.astype(np.uint8))
-    second, others = sift.detectAndCompute(there.astype(np.uint8), None)
-    if theirs is None or others is None or len(second) < 2:  # noqa: PLR2004
-        return None
-    pairs = cv2.BFMatcher().knnMatch(theirs, others, k=2)
-    good = [near for near, far in pairs if near.distance < _RATIO * far.distance]
-    if len(good) < _FEWEST:
-        return None
-    source = np.array([first[match.queryIdx].pt for match in good])
-    target = np.array([second[match.trainIdx].pt for match in good])
-    cv2.setRNGSeed(0)
-    found, agree = cv2.estimateAffinePartial2D(
-        source, target, method=cv2.RANSAC, ransacReprojThreshold=_TOLERANCE
-    )
-    if found is None or np.count_nonzero(agree) < _FEWEST:
-        return None
-    scale = float(np.hypot(found[0, 0], found[1, 0]))
-    turn = float(np.degrees(np.arctan2(found[1, 0], found[0, 0])))
-    if abs(turn) > TURN or not SCALES[0] <= scale <= SCALES[1]:
-        return None
-    chosen = agree.ravel() > 0
-    middle = [points[chosen].mean(axis=0) for points in (source, target)]
-    apart = [points[chosen] - mean for points, mean in zip((source, target), middle, strict=True)]
-    scale = float((apart[0] * apart[1]).sum() / (apart[0] ** 2).sum())
-    offset = middle[1] - scale * middle[0]
-    return Move(scale, float(offset[0]), float(offset[1]))
-
-
-def _refined(here: Plane, inside: Mask, there: Plane, start: Move) -> tuple[float, Move]:
-    """The movement near `start` under which the grey values correlate best, and how well."""
-    move = start
-    for blur in _BLURS:
-        x, y = _pixels(_core(inside, 3 * blur + 1))
-        wanted = _sampled(_blurred(here, inside, blur), x, y)
-        field = _blurred(there, None, blur)
-        move = _stepped(wanted, field, (x, y), move)
-    return _likeness(here, inside, there, move), move
-
-
-def _likeness(here: Plane, inside: Mask, there: Plane, move: Move) -> float:
-    """How alike the object's details are under a movement, in [-1, 1]; -1 if it has left.
-
-    Details, not shades: what is bright above and dark below looks like much that it is not.
-    """
-    import cv2
-
-    size = here.shape[::-1]
-    back = np.array([[move.scale, 0, move.x], [0, move.scale, move.y]])
-    way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(there, back, size, flags=way, borderMode=cv2.BORDER_REPLICATE)
-    held = cv2.warpAffine(np.ones_like(there), back, size, flags=way)
-    if held[inside].mean() < _IN_FRAME:
-        return -1.0
-    blur = _DETAIL * float(np.sqrt(np.count_nonzero(inside)))
-    inside = _core(inside, _EDGE)
-    wanted, found = (
-        (plane - _blurred(plane, inside, blur))[inside & (held > 0.5)]  # noqa: PLR2004
-        for plane in (here, seen)
-    )
-    return _correlation(wanted, found)
-
-
-def _core(inside: Mask, margin: float) -> Mask:
-    """The object without its rim, where blurs and soft edges mix it with what is around it."""
-    import cv2
-
-    padded = np.pad(inside.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Of what is thin a part must stay.
-    margin = min(margin, float(np.quantile(depth[inside], _RIM)))
-    return np.asarray(inside & (depth >= margin))
-
-
-def _pixels(inside: Mask) -> tuple[Plane, Plane]:
-    """Their x and y, float32 (N,), evenly thinned out where they are many."""
-    y, x = (edges.astype(np.float32) for edges in np.nonzero(inside))
-    every = -(-len(x) // _SAMPLES)
-    return x[::every], y[::every]
-
-
-def _stepped(wanted: Plane, field: Plane, at: tuple[Plane, Plane], start: Move) -> Move:
-    """Gauss-Newton: wanted = gain * field(moved) + offset, solved for the movement as well."""
-    import cv2
-
-    x, y = at
-    middle = (float(x.mean()), float(y.mean()))
-    reach = max(float(np.ptp(x)), float(np.ptp(y)), 1.0)
-    slopes = [cv2.Sobel(field, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1))]
-    move, best = start, (-1.0, start)
-    for _ in range(_ROUNDS):
-        u, v = move.scale * x + move.x, move.scale * y + move.y
-        seen, gx, gy = (_sampled(plane, u, v) for plane in (field, *slopes))
-        best = max(best, (_correlation(wanted, seen), move))
-        # Growing about the object's middle hardly moves it: the unknowns stay apart.
-        grown = gx * (x - middle[0]) + gy * (y - middle[1])
-        columns = np.stack([seen, np.ones_like(seen), grown, gx, gy], 1).astype(np.float64)
-        found = np.linalg.lstsq(
-            columns.T @ columns, columns.T @ wanted.astype(np.float64), rcond=1e-12
-        )[0]
-        if found[0] <= 0:
-            break
-        step = found[2:] / found[0]
-        largest = max(abs(step[0]) * reach, abs(step[1]), abs(step[2]))
-        if largest < _STILL:
-            break
-        # A step beyond what the blurred slopes see is shortened to it.
-        grow, dx, dy = step * min(1.0, _STRIDE / largest)
-        grow = float(np.clip(move.scale + grow, *SCALES)) - move.scale
-        move = Move(
-            move.scale + grow,
-            float(move.x + dx - grow * middle[0]),
-            float(move.y + dy - grow * middle[1]),
-        )
-    return best[1]
-
-
-def _blurred(plane: Plane, inside: Mask | None, blur: float) -> Plane:
-    """A plane blurred; of a masked one, from the pixels inside alone."""
-    import cv2
-
-    if inside is None:
-        return np.asarray(cv2.GaussianBlur(plane, (0, 0), blur), np.float32)
-    weight = inside.astype(np.float32)
-    total, near = (cv2.GaussianBlur(each, (0, 0), blur) for each in (plane * weight, weight))
-    return np.asarray(total / np.maximum(near, 1e-6), np.float32)
-
-
-def _sampled(plane: Plane, x: Plane, y: Plane) -> Plane:
-    """Values at positions, float32 (N,); beyond the edge, those of the edge."""
-    import cv2
-
-    # OpenCV takes maps of at most 32,767 rows or columns: one row of as many is too long.
-    found = cv2.remap(
-        plane,
-        np.asarray(x, np.float32)[:, None],
-        np.asarray(y, np.float32)[:, None],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(found[:, 0], np.float32)
-
-
-def _correlation(wanted: Plane, seen: Plane) -> float:
-    """Of two lots of grey values, in [-1, 1]; 0 where either is even."""
-    apart, other = wanted - wanted.mean(), seen - seen.mean()
-    size = float(np.linalg.norm(apart) * np.linalg.norm(other))
-    return float(apart @ other) / size if size > 1e-6 else 0.0  # noqa: PLR2004
