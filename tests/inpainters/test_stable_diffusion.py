@@ -26,7 +26,7 @@ from covar_gen.inpainters.base import (
     Shrunk,
 )
 from covar_gen.inpainters.stable_diffusion import StableDiffusion, _hole
-from covar_gen.neural import inpainting
+from covar_gen.neural import holes, inpainting
 
 FAMILIES = {
     "sd": "StableDiffusionInpaintPipeline",
@@ -212,15 +212,15 @@ def test_every_step_asked_for_is_made(folders: Path, strength: float) -> None:
     assert len(calls) == 5
 
 
-def test_below_full_strength_the_fill_starts_from_the_colours_around_it(folders: Path) -> None:
-    found = plugin(folders / "plain", steps=1, strength=0.02, guidance=1, feather=0)
-    one = replace(request(), mask=np.zeros((64, 64), bool))
-    asked = [
-        replace(one, key=str(level), image=np.full_like(one.image, level) * one.known[..., None])
-        for level in (20, 220)
-    ]
-    dark, bright = (image_of(answer)[:, :8].mean() for answer in found.fill(asked))
-    assert abs(dark - bright) > 3
+@pytest.mark.parametrize(("strength", "matters"), [(1.0, False), (0.5, True)])
+def test_below_full_strength_the_fill_starts_from_the_colours_around_it(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, strength: float, matters: bool
+) -> None:
+    found = plugin(folders / "sd", strength=strength, feather=0)
+    with_colours = image_of(found.fill([request()])[0])
+    monkeypatch.setattr(holes, "continued", lambda image, _source: np.zeros_like(image))
+    from_black = image_of(found.fill([request()])[0])
+    assert np.array_equal(with_colours, from_black) == (not matters)
 
 
 def test_a_picture_without_numbers_or_all_black_is_refused_to_be_made_again(folders: Path) -> None:
@@ -315,6 +315,15 @@ def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
     line = refusal(lambda: plugin(tmp_path), WeightsError)
     assert "stable_diffusion.weights" in line
     assert "model_index.json" in line
+
+
+def test_a_repository_that_its_owner_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    removed = Path("runwayml/stable-diffusion-inpainting")
+    line = refusal(lambda: plugin(removed), WeightsError)
+    assert "Name its mirror: stable-diffusion-v1-5/stable-diffusion-inpainting" in line
 
 
 def test_a_pipeline_that_fills_no_holes(folders: Path) -> None:
