@@ -1,0 +1,324 @@
+"""Photographs edited by diffusion models that are given the photograph and a sentence.
+
+One adapter over diffusers' classes: InstructPix2Pix, FLUX.1 Kontext, FLUX.2 klein and
+Qwen-Image-Edit, and the forms of these that repaint a part alone. What is particular to a class
+stands in a `Manner`: under which name it takes its guidance, which sizes it leaves as they are, and
+which photographs may be edited together.
+
+Each class would resize a photograph in its own way. Here it is resized before, to a size that the
+class leaves alone, and its answer afterwards to the photograph's size, both by Lanczos' filter.
+Noise is drawn on the CPU, from one generator per picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field
+
+from covar_gen.core.arrays import Image, Json, Mask, Rejected
+from covar_gen.core.errors import PluginError, WeightsError
+from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
+from covar_gen.neural.inpainting import BLACK
+from covar_gen.neural.quiet import quiet
+from covar_gen.neural.running import exact, in_halves, own_device, resolved
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Size: TypeAlias = tuple[int, int]
+"""(height, width), pixels."""
+
+SHORTEST = 64
+"""Edge in pixels below which some of the classes refuse a picture."""
+
+LONGEST = 8
+"""How many times as long as wide a picture may be; some of the classes refuse longer ones."""
+
+
+class InstructionOptions(DiffusionOptions):
+    """How a model edits; each plugin has the defaults of its model's authors.
+
+    Attributes:
+        steps: of denoising, each of which is really made.
+        guidance: how strongly the sentence is followed.
+        native: edge in pixels of the square whose area the model paints; the canvas has the
+            photograph's shape and at most that area, in the model's own multiples.
+    """
+
+    steps: int = Field(default=50, ge=1, le=1000)
+    guidance: float = Field(default=4.0, ge=0, le=100)
+    native: int = Field(default=1024, ge=SHORTEST, le=4096)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photograph to edit.
+
+    Attributes:
+        key: for messages.
+        image: uint8 (H, W, 3), RGB.
+        fill: bool (H, W), True where it is repainted; None for classes that take no mask.
+        prompt: what is asked, word for word.
+        seed: of all noise.
+    """
+
+    key: str
+    image: Image
+    fill: Mask | None
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An edited photograph.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB, of the photograph's size. Nothing of it is put back.
+        params: class, the guidances under diffusers' names, steps, scheduler, dtype, device, and
+            the model's canvas (height, width); `batch` if less than the batch fitted into memory.
+    """
+
+    image: Image
+    params: dict[str, Json] = field(default_factory=dict)
+
+
+def near_area(photograph: Size, native: int, multiple: int) -> Size:
+    """The canvas of at most native x native pixels with nearly the photograph's shape.
+
+    Args:
+        photograph: its size.
+        native: edge of the square that the canvas does not exceed in area.
+        multiple: of which its edges are multiples.
+
+    Returns:
+        Of the sizes around the exact one, that of the nearest shape; of equals, the largest. No
+        edge is shorter than SHORTEST, whatever the area.
+    """
+    height, width = photograph
+    ideal = (native * math.sqrt(height / width), native * math.sqrt(width / height))
+    least = -(-SHORTEST // multiple)
+    rows, columns = (
+        [max(least, math.floor(edge / multiple) + more) * multiple for more in (0, 1)]
+        for edge in ideal
+    )
+    sizes = [(h, w) for h in rows for w in columns if h * w <= native * native]
+    wanted = math.log(height / width)
+    return min(
+        sizes or [(rows[0], columns[0])],
+        key=lambda size: (abs(math.log(size[0] / size[1]) - wanted), -size[0] * size[1]),
+    )
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How one class of diffusers is called.
+
+    Attributes:
+        kind: the class's name.
+        folders: classes that a folder's model_index.json may name for it to fit.
+        guidance: what it is told beside sentence, picture and size, by diffusers' names.
+        negative_prompt: what not to paint; for classes that take it.
+        strength: 1: what is repainted starts from noise alone; for classes that take it.
+        together: which photographs it can edit in one batch: `all`; those of one `photograph`,
+            asked for different things, where a list of pictures means several references for one
+            answer; or `one`.
+        multiple: of its canvas's edges, pixels.
+        cell: pixels of the canvas that the smallest repainted square covers.
+        canvas: the size of canvas for a photograph's size, `native` and `multiple`.
+    """
+
+    kind: str
+    folders: tuple[str, ...]
+    guidance: Mapping[str, float]
+    negative_prompt: str = ""
+    strength: float = 1.0
+    together: Literal["all", "photograph", "one"] = "all"
+    multiple: int = 16
+    cell: int = 8
+    canvas: Callable[[Size, int, int], Size] = near_area
+
+
+class Instructor:
+    """A pipeline on this process's device.
+
+    Args:
+        folder: the pipeline's files.
+        options: how it edits.
+        manner: how its class is called.
+
+    Raises:
+        WeightsError: the folder is not of a class that fits, or cannot be loaded.
+        PluginError: an attention backend, or offloading, that cannot be had here.
+    """
+
+    def __init__(self, folder: Folder, options: InstructionOptions, manner: Manner) -> None:
+        import torch
+
+        self.options, self.manner, self.where = options, manner, folder.where
+        own = str(folder.index().get("_class_name", "no class"))
+        if own not in manner.folders:
+            what = f"{folder.model} is of {own}, which {manner.kind} cannot stand in for"
+            mend = f"Name weights of {' or '.join(manner.folders)}"
+            raise WeightsError(what, where=folder.where, mend=mend)
+        device = own_device()
+        half: Literal["bfloat16", "float16"] = "float16" if "unet" in folder.parts else "bfloat16"
+        dtype = resolved(options.dtype, device, half)
+        self.pipe = load_pipeline(folder, manner.kind, options, device, dtype)
+        self.takes = set(inspect.signature(type(self.pipe).__call__).parameters)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        strength: dict[str, Json] = {"strength": manner.strength} if self.masked else {}
+        self.about: dict[str, Json] = {
+            "class": manner.kind,
+            "steps": options.steps,
+            **manner.guidance,
+            **strength,
+            "scheduler": type(self.pipe.scheduler).__name__,
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": name,
+        }
+
+    @property
+    def masked(self) -> bool:
+        """True if the class takes a mask of what it repaints."""
+        return "mask_image" in self.takes
+
+    def edit(self, tasks: Sequence[Task]) -> list[Answer | Rejected]:
+        """Edit photographs of any sizes.
+
+        Returns:
+            One answer per task, in their order. Rejected: too_long, for a photograph more than
+            LONGEST times as long as wide; bad_output, to be made again, where the model's picture
+            has values that are no numbers, or is all black.
+
+        Raises:
+            DeviceMemoryError: the device's memory does not suffice for a single picture.
+            PluginError: this version of diffusers paints another size than it is asked for.
+        """
+        found: list[Answer | Rejected] = [Rejected("too_long") for _ in tasks]
+        for size, places in self._batches(tasks):
+            work = [tasks[place] for place in places]
+            painted = in_halves(partial(self._painted, size), work, self.where)
+            for place, (picture, together) in zip(places, painted, strict=True):
+                about: dict[str, Json] = {"batch": together} if together < len(places) else {}
+                found[place] = self._answer(tasks[place], picture, about)
+        return found
+
+    def _batches(self, tasks: Sequence[Task]) -> list[tuple[Size, list[int]]]:
+        """Canvases, and places of the tasks that are painted together on them, in their order."""
+        groups: dict[tuple[Size, object], list[int]] = {}
+        for place, task in enumerate(tasks):
+            height, width = task.image.shape[:2]
+            if max(height, width) > LONGEST * min(height, width):
+                continue
+            size = self.manner.canvas((height, width), self.options.native, self.manner.multiple)
+            alike: object = {"all": None, "one": place}.get(self.manner.together)
+            if self.manner.together == "photograph":
+                alike = (task.image.shape, hashlib.sha256(task.image.tobytes()).digest())
+            groups.setdefault((size, alike), []).append(place)
+        most = self.options.batch
+        return [
+            (size, places[start : start + most])
+            for (size, _), places in groups.items()
+            for start in range(0, len(places), most)
+        ]
+
+    def _painted(self, size: Size, tasks: Sequence[Task]) -> list[tuple[NDArray[np.float32], int]]:
+        """The model's pictures, float32 (height, width, 3) in [0, 1], and how many at once."""
+        import torch
+        from PIL import Image as Pillow
+
+        height, width = size
+        manner = self.manner
+        different = tasks[:1] if manner.together == "photograph" else tasks
+        masks = [
+            _repainted(task.fill, size, manner.cell) for task in tasks if task.fill is not None
+        ]
+        asked: dict[str, Any] = {
+            **manner.guidance,
+            "prompt": [task.prompt for task in tasks],
+            "negative_prompt": [manner.negative_prompt] * len(tasks),
+            "image": [Pillow.fromarray(resized(task.image, size)) for task in different],
+            "mask_image": [Pillow.fromarray(mask.astype(np.uint8) * 255) for mask in masks],
+            "height": height,
+            "width": width,
+            # Kontext takes the area and a size for its shape alone, and would choose one itself.
+            "max_area": height * width,
+            "_auto_resize": False,
+            "num_inference_steps": self._scheduled(),
+            "strength": manner.strength,
+            "generator": [torch.Generator().manual_seed(task.seed) for task in tasks],
+            "output_type": "np",
+        }
+        asked = {name: value for name, value in asked.items() if name in self.takes}
+        with exact(), quiet(LIBRARIES):
+            pictures = self.pipe(**asked).images
+        if tuple(pictures[0].shape[:2]) != size:
+            what = f"{manner.kind} answered {pictures[0].shape[:2]} where {size} was asked for"
+            raise PluginError(what, where=self.where, mend="Install diffusers 0.42.1")
+        return [(np.asarray(picture, np.float32), len(tasks)) for picture in pictures]
+
+    def _scheduled(self) -> int:
+        """Steps to ask for, so that `steps` are left when the first are skipped for `strength`."""
+        wanted = self.options.steps
+        if not self.masked:
+            return wanted
+        # As the classes round: so many are skipped.
+        left = (
+            (steps, steps - int(max(steps - min(steps * self.manner.strength, steps), 0)))
+            for steps in count(wanted)
+        )
+        return next(steps for steps, made in left if made >= wanted)
+
+    def _answer(
+        self, task: Task, picture: NDArray[np.float32], about: dict[str, Json]
+    ) -> Answer | Rejected:
+        params: dict[str, Json] = {**self.about, "canvas": list(picture.shape[:2]), **about}
+        if not np.isfinite(picture).all():
+            return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
+        levels = np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
+        if levels.max() <= BLACK:
+            return Rejected("bad_output", {**params, "output": "black"}, again=True)
+        height, width = task.image.shape[:2]
+        return Answer(resized(levels, (height, width)), params)
+
+
+def resized(image: Image, size: Size) -> Image:
+    """An image of another size, by Lanczos' filter; itself if it has that size.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        size: wanted.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
+    from PIL import Image as Pillow
+
+    if image.shape[:2] == size:
+        return image
+    found = Pillow.fromarray(image).resize(size[::-1], Pillow.Resampling.LANCZOS)
+    return np.asarray(found, np.uint8)
+
+
+def _repainted(fill: Mask, size: Size, cell: int) -> Mask:
+    """What of the canvas is repainted: every square cell in which anything to repaint lies.
+
+    A cell at the object's edge that stayed would keep a rim of the old background.
+    """
+    from PIL import Image as Pillow
+
+    levels = Pillow.fromarray(fill.astype(np.uint8) * 255)
+    covered = np.asarray(levels.resize(size[::-1], Pillow.Resampling.BOX)) > 0
+    rows, columns = (edge // cell for edge in size)
+    cells = covered.reshape(rows, cell, columns, cell).any((1, 3))
+    return np.repeat(np.repeat(cells, cell, 0), cell, 1)
