@@ -4,6 +4,9 @@
                                                 those of InstructPix2Pix, 4 a plain painter
     save_stable_diffusion_xl(folder)            StableDiffusionXLInpaintPipeline
     save_flux_fill(folder)                      FluxFillPipeline
+    save_flux_kontext(folder)                   FluxKontextPipeline
+    save_flux2_klein(folder)                    Flux2KleinPipeline
+    save_qwen_image_edit(folder)                QwenImageEditPipeline, or its Plus
 
 Each writes networks, tokenizers, scheduler and model_index.json with `save_pretrained`, and returns
 the folder. Each takes `seed` and depends on nothing else, so two calls make the same bytes. The
@@ -225,5 +228,145 @@ def save_flux_fill(folder: Path, *, seed: int = 0) -> Path:
         tokenizer=clip_tokenizer(), text_encoder_2=t5_text(seed + 2), tokenizer_2=t5_tokenizer(),
         transformer=randomise(network, seed + 3),
     )  # fmt: skip
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def _flow_steps() -> Any:
+    import diffusers
+
+    return diffusers.FlowMatchEulerDiscreteScheduler(
+        shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15
+    )
+
+
+def save_flux_kontext(folder: Path, *, seed: int = 0) -> Path:
+    """FLUX.1 Kontext's pipeline, which reads the photograph as more tokens beside the noise."""
+    import diffusers
+
+    with _seeded(seed):
+        network = diffusers.FluxTransformer2DModel(
+            in_channels=4 * LATENTS, out_channels=4 * LATENTS, num_layers=1, num_single_layers=1,
+            attention_head_dim=16, num_attention_heads=2, joint_attention_dim=16,
+            pooled_projection_dim=16, guidance_embeds=True, axes_dims_rope=(4, 4, 8),
+        )  # fmt: skip
+    network = randomise(network, seed + 3)
+    vae = autoencoder(seed, shift=0.1159)
+    # The text's 512 tokens, most of them empty, would drown the few of the photograph.
+    vae.encoder.conv_out.weight.data[:LATENTS] *= 10
+    network.context_embedder.weight.data *= 8
+    for block in (*network.transformer_blocks, *network.single_transformer_blocks):
+        block.attn.norm_q.weight.data *= 4
+        block.attn.to_v.weight.data *= 4
+    pipe = diffusers.FluxKontextPipeline(
+        scheduler=_flow_steps(), vae=vae,
+        text_encoder=clip_text(seed + 1), tokenizer=clip_tokenizer(),
+        text_encoder_2=t5_text(seed + 2), tokenizer_2=t5_tokenizer(),
+        transformer=network,
+    )  # fmt: skip
+    pipe.save_pretrained(folder)
+    return folder
+
+
+QWEN = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
+        "<|image_pad|>", "<|video_pad|>")  # fmt: skip
+"""Tokens of Qwen's that are no text."""
+
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""How Qwen's tokenizer writes a conversation."""
+
+
+def qwen_tokenizer() -> Any:
+    """Qwen's tokenizer over single bytes, with its way of writing a conversation."""
+    from transformers import Qwen2TokenizerFast
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    words = [*bytes_to_unicode().values(), *QWEN]
+    tokenizer = Qwen2TokenizerFast(
+        vocab={word: place for place, word in enumerate(words)}, merges=[],
+        additional_special_tokens=[*QWEN[1:]], unk_token=QWEN[0], eos_token=QWEN[0],
+        pad_token=QWEN[0], model_max_length=4096,
+    )  # fmt: skip
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def save_flux2_klein(folder: Path, *, seed: int = 0, distilled: bool = True) -> Path:
+    """FLUX.2 klein's pipeline: its text encoder has 28 layers, three of which are read."""
+    import diffusers
+    import transformers as hf
+
+    tokenizer = qwen_tokenizer()
+    text = hf.Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=28,
+        num_attention_heads=1, num_key_value_heads=1, head_dim=8, max_position_embeddings=1024,
+    )  # fmt: skip
+    with _seeded(seed):
+        encoder = hf.Qwen3ForCausalLM(text)
+        network = diffusers.Flux2Transformer2DModel(
+            in_channels=4 * LATENTS, num_layers=1, num_single_layers=1, attention_head_dim=16,
+            num_attention_heads=2, joint_attention_dim=24, timestep_guidance_channels=16,
+            axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
+        )  # fmt: skip
+        vae = diffusers.AutoencoderKLFlux2(
+            block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4,
+            latent_channels=LATENTS, sample_size=SIDE, mid_block_add_attention=False,
+        )  # fmt: skip
+    pipe = diffusers.Flux2KleinPipeline(
+        scheduler=_flow_steps(), vae=randomise(vae, seed), tokenizer=tokenizer,
+        text_encoder=randomise(encoder, seed + 1), transformer=randomise(network, seed + 2),
+        is_distilled=distilled,
+    )  # fmt: skip
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def save_qwen_image_edit(folder: Path, *, seed: int = 0, plus: bool = False) -> Path:
+    """Qwen-Image-Edit's pipeline, whose text encoder sees the photograph too."""
+    import diffusers
+    import transformers as hf
+
+    tokenizer = qwen_tokenizer()
+    numbers = dict(zip(QWEN, tokenizer.convert_tokens_to_ids([*QWEN]), strict=True))
+    config = hf.Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 32,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]},
+        },
+        vision_config={
+            "depth": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2,
+            "out_hidden_size": 16, "fullatt_block_indexes": [0], "window_size": 56,
+        },
+        image_token_id=numbers["<|image_pad|>"], video_token_id=numbers["<|video_pad|>"],
+        vision_start_token_id=numbers["<|vision_start|>"],
+        vision_end_token_id=numbers["<|vision_end|>"],
+    )  # fmt: skip
+    with _seeded(seed):
+        encoder = hf.Qwen2_5_VLForConditionalGeneration(config)
+        network = diffusers.QwenImageTransformer2DModel(
+            in_channels=4 * LATENTS, out_channels=LATENTS, num_layers=1, attention_head_dim=16,
+            num_attention_heads=2, joint_attention_dim=16, axes_dims_rope=(4, 6, 6),
+        )  # fmt: skip
+        vae = diffusers.AutoencoderKLQwenImage(
+            base_dim=8, z_dim=LATENTS, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
+            latents_mean=[0.1] * LATENTS, latents_std=[1.5] * LATENTS,
+        )  # fmt: skip
+    processor = hf.Qwen2VLProcessor(
+        image_processor=hf.Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=56 * 56),
+        tokenizer=tokenizer, video_processor=hf.Qwen2VLVideoProcessor(),
+    )  # fmt: skip
+    kind = "QwenImageEditPlusPipeline" if plus else "QwenImageEditPipeline"
+    pipe = getattr(diffusers, kind)(
+        scheduler=_flow_steps(),
+        vae=randomise(vae, seed),
+        tokenizer=tokenizer,
+        processor=processor,
+        text_encoder=randomise(encoder, seed + 1),
+        transformer=randomise(network, seed + 2),
+    )
     pipe.save_pretrained(folder)
     return folder
