@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from covar_gen.core.arrays import Image, Json, Mask, Rejected
+from covar_gen.core.errors import WeightsError
 from covar_gen.core.plugins import WeightsName
 from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
 from covar_gen.neural.holes import Canvas, canvas_of
@@ -133,6 +134,10 @@ class Painter:
         self.options = options
         self.where = folder.where
         device = own_device()
+        if "vae" not in folder.parts:
+            what = f"{folder.model} has no autoencoder (vae)"
+            mend = "Name a pipeline that paints in latents, such as Stable Diffusion"
+            raise WeightsError(what, where=folder.where, mend=mend)
         kind = _kind(str(folder.index().get("_class_name", "")))
         newer = "transformer" in folder.parts
         dtype = resolved(options.dtype, device, "bfloat16" if newer else "float16")

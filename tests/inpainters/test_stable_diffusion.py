@@ -331,6 +331,14 @@ def test_a_pipeline_that_fills_no_holes(folders: Path) -> None:
     assert "StableDiffusionInstructPix2PixPipeline" in line
 
 
+def test_a_pipeline_without_an_autoencoder(folders: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(folders / "sd", tmp_path / "pixels")
+    index = json.loads((place / "model_index.json").read_text())
+    del index["vae"]
+    (place / "model_index.json").write_text(json.dumps(index))
+    assert "has no autoencoder" in refusal(lambda: plugin(place), WeightsError)
+
+
 def test_a_part_without_weights(folders: Path, tmp_path: Path) -> None:
     place = shutil.copytree(folders / "sd", tmp_path / "half")
     (place / "unet" / "diffusion_pytorch_model.safetensors").unlink()
