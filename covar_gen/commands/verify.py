@@ -131,6 +131,10 @@ def _check_sample(
     except MixtureError as error:
         result.problems.append((table, error.line()))
         return
+    if not stage.repeatable:
+        # Asking would cost money, send photographs away, and prove nothing.
+        result.left_out.append(f"{table}: nobody can make the images of {stage.tool} again")
+        return
     plan = make_plan(run, stage.step, stage.outputs, limit=limit)
     columns = ["key", "mask", "status", "reason"]
     stored = run.table(

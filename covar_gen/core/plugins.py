@@ -86,6 +86,7 @@ class Plugin:
             input would give other pixels.
         requires: modules the plugin imports, checked before anything is computed.
         extra: the extra of this package that installs them; None if all installations have them.
+        repeatable: False where the same input need not give the same again: a service of others.
         model: `repo@revision` of its weights; None for a plugin without weights.
     """
 
@@ -93,6 +94,7 @@ class Plugin:
     version: ClassVar[str] = "1"
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
+    repeatable: ClassVar[bool] = True
     model: str | None = None
 
     def __init__(self, options: PluginOptions | None = None) -> None:

@@ -78,12 +78,14 @@ class Stage(ABC):
         batch: rows that a model works on at once, where its answers depend on that; None where
             rows are independent, and `make` is given whatever is missing of a block.
         attempts: how often a row is made at most, where its answer asks for another attempt.
+        repeatable: False where a row that is made again need not be the same.
         tool: plugin named by rows that `make` refused.
     """
 
     table: str
     batch: int | None = None
     attempts: int = 1
+    repeatable: bool = True
     tool: str = ""
     reads_masks: ClassVar[bool] = True
 
@@ -105,7 +107,7 @@ class Stage(ABC):
         A block is given to the plugin whole, of which it makes batches: so its batches are full
         even where some rows need no computing.
         """
-        self.attempts = plugin.attempts
+        self.attempts, self.repeatable = plugin.attempts, plugin.repeatable
         self.batch = None if plugin.batch is None else self.run.recipe.block
 
     def setup(self) -> None:

@@ -131,6 +131,7 @@ class ImagesApi(Editor):
     options: Options
     requires = ("openai", "cv2")
     extra = "llm"
+    repeatable = False
 
     def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)

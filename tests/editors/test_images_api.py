@@ -23,6 +23,7 @@ import pytest
 from PIL import Image as Pillow
 from skimage import data
 
+from covar_gen.commands.verify import verify
 from covar_gen.core.arrays import Image, Mask, Rejected
 from covar_gen.core.errors import RecipeError, ToolError
 from covar_gen.core.plugins import make
@@ -442,6 +443,18 @@ def test_an_answer_without_an_image_is_rejected(server: Server, body: bytes) -> 
     assert not found.again
 
 
+def test_a_server_cannot_make_the_editor_read_a_file_of_this_machine(
+    server: Server, tmp_path: Path
+) -> None:
+    image, _ = cup()
+    place = tmp_path / "private.png"
+    place.write_bytes(png(cv2.resize(image, (144, 96))))
+    server.answer = lambda _: Reply(200, json.dumps({"data": [{"url": place.as_uri()}]}).encode())
+    found = one(server)
+    assert isinstance(found, Rejected)
+    assert found.reason == "not_an_image"
+
+
 def test_bytes_that_are_no_image_are_rejected(server: Server) -> None:
     server.answer = lambda _: holding(b"these are words")
     found = one(server)
@@ -670,6 +683,22 @@ def test_a_run_whose_server_is_not_there_ends_and_goes_on_when_it_is(
     run = steps("run", TABLES)
     rows = run.table("backgrounds", ["reason", "attempt"]).to_pylist()
     assert [row["reason"] for row in rows] == [None] * 6
+
+
+def test_verify_asks_no_server_again(
+    server: Server, steps: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paste = {"backgrounds.options.images_api.paste_back": True}
+    run = steps("run", [*TABLES, "masks_backgrounds", "manifest"], **paste)
+    asked = len(server.requests)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    found = verify(run, sample=2)
+    assert not found.problems
+    assert found.left_out == ["backgrounds: nobody can make the images of images_api again"]
+    assert found.remade == 2
+    assert len(server.requests) == asked
+    masks = run.table("masks_backgrounds", ["tool"])["tool"].to_pylist()
+    assert masks == ["by_construction"] * 6
 
 
 def test_a_run_keeps_what_was_measured_and_a_row_for_what_was_refused(
