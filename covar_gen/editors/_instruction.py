@@ -115,9 +115,12 @@ class InstructionEditor(Editor):
             elif mask.any():
                 fill = ~mask if masked else None
                 tasks.append((place, Task(request.key, image, fill, request.prompt, request.seed)))
-        answers = self._instructor.edit([task for _, task in tasks])
-        for (place, _), answer in zip(tasks, answers, strict=True):
-            found[place] = self._edit(batch[place], answer)
+        places = [place for place, _ in tasks]
+        answers = self._instructor.edit(
+            [task for _, task in tasks], lambda n, answer: self._edit(batch[places[n]], answer)
+        )
+        for place, edit in zip(places, answers, strict=True):
+            found[place] = edit
         return found
 
     def _edit(self, request: EditRequest, answer: Answer | Rejected) -> Edit | Rejected:

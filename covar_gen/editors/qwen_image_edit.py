@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 
 from covar_gen.core.plugins import WeightsName
 from covar_gen.editors._instruction import RepaintingEditor
-from covar_gen.neural.instructing import Manner, Size
+from covar_gen.neural.fitting import Size
+from covar_gen.neural.instructing import Manner
 
 _EDIT, _INPAINT = "QwenImageEditPipeline", "QwenImageEditInpaintPipeline"
 _PLUS = "QwenImageEditPlusPipeline"

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -27,21 +25,16 @@ from pydantic import Field
 from covar_gen.core.arrays import Image, Json, Mask, Rejected
 from covar_gen.core.errors import PluginError, WeightsError
 from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
+from covar_gen.neural.fitting import LONGEST, SHORTEST, Size, near_area, repainted, resized
 from covar_gen.neural.inpainting import BLACK
 from covar_gen.neural.quiet import quiet
-from covar_gen.neural.running import exact, in_halves, own_device, resolved
+from covar_gen.neural.running import exact, in_halves, overlapped, own_device, resolved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image as Pillow
 
-Size: TypeAlias = tuple[int, int]
-"""(height, width), pixels."""
-
-SHORTEST = 64
-"""Edge in pixels below which some of the classes refuse a picture."""
-
-LONGEST = 8
-"""How many times as long as wide a picture may be; some of the classes refuse longer ones."""
+R = TypeVar("R")
 
 
 class InstructionOptions(DiffusionOptions):
@@ -92,33 +85,6 @@ class Answer:
     params: dict[str, Json] = field(default_factory=dict)
 
 
-def near_area(photograph: Size, native: int, multiple: int) -> Size:
-    """The canvas of at most native x native pixels with nearly the photograph's shape.
-
-    Args:
-        photograph: its size.
-        native: edge of the square that the canvas does not exceed in area.
-        multiple: of which its edges are multiples.
-
-    Returns:
-        Of the sizes around the exact one, that of the nearest shape; of equals, the largest. No
-        edge is shorter than SHORTEST, whatever the area.
-    """
-    height, width = photograph
-    ideal = (native * math.sqrt(height / width), native * math.sqrt(width / height))
-    least = -(-SHORTEST // multiple)
-    rows, columns = (
-        [max(least, math.floor(edge / multiple) + more) * multiple for more in (0, 1)]
-        for edge in ideal
-    )
-    sizes = [(h, w) for h in rows for w in columns if h * w <= native * native]
-    wanted = math.log(height / width)
-    return min(
-        sizes or [(rows[0], columns[0])],
-        key=lambda size: (abs(math.log(size[0] / size[1]) - wanted), -size[0] * size[1]),
-    )
-
-
 @dataclass(frozen=True)
 class Manner:
     """How one class of diffusers is called.
@@ -146,6 +112,16 @@ class Manner:
     multiple: int = 16
     cell: int = 8
     canvas: Callable[[Size, int, int], Size] = near_area
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A task and what the model is shown of it, as Pillow's images of the canvas's size."""
+
+    task: Task
+    size: Size
+    picture: Pillow.Image
+    mask: Pillow.Image | None
 
 
 class Instructor:
@@ -192,26 +168,42 @@ class Instructor:
         """True if the class takes a mask of what it repaints."""
         return "mask_image" in self.takes
 
-    def edit(self, tasks: Sequence[Task]) -> list[Answer | Rejected]:
+    def edit(self, tasks: Sequence[Task], finish: Callable[[int, Answer | Rejected], R]) -> list[R]:
         """Edit photographs of any sizes.
 
+        Args:
+            tasks: what is asked.
+            finish: is given each task's place and answer, in another thread, while the next
+                batch is edited. Rejected: too_long, for a photograph more than LONGEST times as
+                long as wide; bad_output, to be made again, where the model's picture has values
+                that are no numbers, or is all black.
+
         Returns:
-            One answer per task, in their order. Rejected: too_long, for a photograph more than
-            LONGEST times as long as wide; bad_output, to be made again, where the model's picture
-            has values that are no numbers, or is all black.
+            What `finish` returned, in the tasks' order.
 
         Raises:
             DeviceMemoryError: the device's memory does not suffice for a single picture.
             PluginError: this version of diffusers paints another size than it is asked for.
         """
-        found: list[Answer | Rejected] = [Rejected("too_long") for _ in tasks]
-        for size, places in self._batches(tasks):
-            work = [tasks[place] for place in places]
-            painted = in_halves(partial(self._painted, size), work, self.where)
-            for place, (picture, together) in zip(places, painted, strict=True):
-                about: dict[str, Json] = {"batch": together} if together < len(places) else {}
-                found[place] = self._answer(tasks[place], picture, about)
-        return found
+        batches = self._batches(tasks)
+        sizes = {place: size for size, places in batches for place in places}
+
+        def prepare(place: int) -> _Shown:
+            return _shown(tasks[place], sizes[place], self.manner.cell)
+
+        def answered(place: int, painted: tuple[NDArray[np.float32], dict[str, Json]]) -> R:
+            return finish(place, self._answer(tasks[place], *painted))
+
+        found = overlapped([places for _, places in batches], prepare, self._edited, answered)
+        done = {
+            place: answer
+            for (_, places), answers in zip(batches, found, strict=True)
+            for place, answer in zip(places, answers, strict=True)
+        }
+        return [
+            done[place] if place in done else finish(place, Rejected("too_long"))
+            for place in range(len(tasks))
+        ]
 
     def _batches(self, tasks: Sequence[Task]) -> list[tuple[Size, list[int]]]:
         """Canvases, and places of the tasks that are painted together on them, in their order."""
@@ -232,23 +224,28 @@ class Instructor:
             for start in range(0, len(places), most)
         ]
 
-    def _painted(self, size: Size, tasks: Sequence[Task]) -> list[tuple[NDArray[np.float32], int]]:
-        """The model's pictures, float32 (height, width, 3) in [0, 1], and how many at once."""
-        import torch
-        from PIL import Image as Pillow
+    def _edited(self, items: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], dict[str, Json]]]:
+        """The model's pictures; and `batch`, if less than all of them fitted into memory."""
 
-        height, width = size
+        def some(part: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], dict[str, Json]]]:
+            about: dict[str, Json] = {"batch": len(part)} if len(part) < len(items) else {}
+            return [(picture, about) for picture in self._painted(part)]
+
+        return in_halves(some, items, self.where)
+
+    def _painted(self, items: Sequence[_Shown]) -> list[NDArray[np.float32]]:
+        """The model's pictures, float32 (height, width, 3) in [0, 1]."""
+        import torch
+
         manner = self.manner
-        different = tasks[:1] if manner.together == "photograph" else tasks
-        masks = [
-            _repainted(task.fill, size, manner.cell) for task in tasks if task.fill is not None
-        ]
+        height, width = size = items[0].size
+        different = items[:1] if manner.together == "photograph" else items
         asked: dict[str, Any] = {
             **manner.guidance,
-            "prompt": [task.prompt for task in tasks],
-            "negative_prompt": [manner.negative_prompt] * len(tasks),
-            "image": [Pillow.fromarray(resized(task.image, size)) for task in different],
-            "mask_image": [Pillow.fromarray(mask.astype(np.uint8) * 255) for mask in masks],
+            "prompt": [item.task.prompt for item in items],
+            "negative_prompt": [manner.negative_prompt] * len(items),
+            "image": [item.picture for item in different],
+            "mask_image": [item.mask for item in items],
             "height": height,
             "width": width,
             # Kontext takes the area and a size for its shape alone, and would choose one itself.
@@ -256,7 +253,7 @@ class Instructor:
             "_auto_resize": False,
             "num_inference_steps": self._scheduled(),
             "strength": manner.strength,
-            "generator": [torch.Generator().manual_seed(task.seed) for task in tasks],
+            "generator": [torch.Generator().manual_seed(item.task.seed) for item in items],
             "output_type": "np",
         }
         asked = {name: value for name, value in asked.items() if name in self.takes}
@@ -265,7 +262,7 @@ class Instructor:
         if tuple(pictures[0].shape[:2]) != size:
             what = f"{manner.kind} answered {pictures[0].shape[:2]} where {size} was asked for"
             raise PluginError(what, where=self.where, mend="Install diffusers 0.42.1")
-        return [(np.asarray(picture, np.float32), len(tasks)) for picture in pictures]
+        return [np.asarray(picture, np.float32) for picture in pictures]
 
     def _scheduled(self) -> int:
         """Steps to ask for, so that `steps` are left when the first are skipped for `strength`."""
@@ -292,33 +289,10 @@ class Instructor:
         return Answer(resized(levels, (height, width)), params)
 
 
-def resized(image: Image, size: Size) -> Image:
-    """An image of another size, by Lanczos' filter; itself if it has that size.
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        size: wanted.
-
-    Returns:
-        uint8 (height, width, 3), RGB.
-    """
+def _shown(task: Task, size: Size, cell: int) -> _Shown:
     from PIL import Image as Pillow
 
-    if image.shape[:2] == size:
-        return image
-    found = Pillow.fromarray(image).resize(size[::-1], Pillow.Resampling.LANCZOS)
-    return np.asarray(found, np.uint8)
-
-
-def _repainted(fill: Mask, size: Size, cell: int) -> Mask:
-    """What of the canvas is repainted: every square cell in which anything to repaint lies.
-
-    A cell at the object's edge that stayed would keep a rim of the old background.
-    """
-    from PIL import Image as Pillow
-
-    levels = Pillow.fromarray(fill.astype(np.uint8) * 255)
-    covered = np.asarray(levels.resize(size[::-1], Pillow.Resampling.BOX)) > 0
-    rows, columns = (edge // cell for edge in size)
-    cells = covered.reshape(rows, cell, columns, cell).any((1, 3))
-    return np.repeat(np.repeat(cells, cell, 0), cell, 1)
+    mask = None
+    if task.fill is not None:
+        mask = Pillow.fromarray(repainted(task.fill, size, cell).astype(np.uint8) * 255)
+    return _Shown(task, size, Pillow.fromarray(resized(task.image, size)), mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """An option's value: `auto` is half precision on a GPU that has it, else float32."""
 
+THREADS = 2
+"""That prepare and finish pictures while a network works."""
+
 T = TypeVar("T")
+S = TypeVar("S")
 R = TypeVar("R")
+F = TypeVar("F")
 
 
 def own_device() -> torch.device:
@@ -108,3 +114,37 @@ def in_halves(
         for half in (items[:middle], items[middle:])
         for answer in in_halves(work, half, where)
     ]
+
+
+def overlapped(
+    batches: Sequence[Sequence[T]],
+    prepare: Callable[[T], S],
+    work: Callable[[Sequence[S]], Sequence[R]],
+    finish: Callable[[T, R], F],
+) -> list[list[F]]:
+    """What comes of all items, where a network that works need not wait for pictures.
+
+    While it works on one batch, the next is prepared and the last is finished in other threads.
+
+    Args:
+        batches: of items.
+        prepare: an item, in another thread.
+        work: one answer per prepared item of a batch, in their order; in this thread.
+        finish: an item and its answer, in another thread.
+
+    Returns:
+        By batch and item, what `finish` returns.
+    """
+    found: list[list[Future[F]]] = []
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="pictures") as pool:
+
+        def ahead(number: int) -> list[Future[S]]:
+            return [pool.submit(prepare, item) for batch in batches[number:][:1] for item in batch]
+
+        coming = ahead(0)
+        for number, batch in enumerate(batches):
+            ready = [future.result() for future in coming]
+            coming = ahead(number + 1)
+            pairs = zip(batch, work(ready), strict=True)
+            found.append([pool.submit(finish, item, answer) for item, answer in pairs])
+    return [[future.result() for future in batch] for batch in found]

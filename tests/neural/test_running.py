@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 
 import pytest
 import torch
 
 from covar_gen.core.errors import DeviceMemoryError
-from covar_gen.neural.running import exact, in_halves, own_device, resolved
+from covar_gen.neural.running import exact, in_halves, overlapped, own_device, resolved
 
 
 @pytest.mark.parametrize(("local", "place"), [("0", "cuda:0"), ("3", "cuda:1")])
@@ -59,3 +60,41 @@ def test_exact_arithmetic_leaves_the_settings_as_they_were() -> None:
         assert torch.is_inference_mode_enabled()
     assert torch.backends.cudnn.allow_tf32 == before
     assert not torch.is_inference_mode_enabled()
+
+
+def test_pictures_are_prepared_and_finished_while_the_network_works() -> None:
+    prepared, finished = Event(), Event()
+
+    def prepare(item: int) -> int:
+        if item == 3:
+            prepared.set()
+        return 10 * item
+
+    def work(items: Any) -> list[int]:
+        if items[0] == 10:
+            assert prepared.wait(20), "the next batch is prepared meanwhile"
+        if items[0] == 30:
+            assert finished.wait(20), "the last batch is finished meanwhile"
+        return [item + 1 for item in items]
+
+    def finish(item: int, answer: int) -> tuple[int, int]:
+        if item == 2:
+            finished.set()
+        return item, answer
+
+    found = overlapped([[1, 2], [3], [4, 5]], prepare, work, finish)
+    assert found == [[(1, 11), (2, 21)], [(3, 31)], [(4, 41), (5, 51)]]
+    assert overlapped([], prepare, work, finish) == []
+
+
+def test_what_fails_beside_the_network_is_not_lost() -> None:
+    def broken(_item: int, *_answer: int) -> int:
+        raise ValueError("no picture")
+
+    def same(items: Any) -> Any:
+        return items
+
+    with pytest.raises(ValueError, match="no picture"):
+        overlapped([[1], [2]], broken, same, max)
+    with pytest.raises(ValueError, match="no picture"):
+        overlapped([[1], [2]], abs, same, broken)

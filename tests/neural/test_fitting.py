@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covar_gen.editors.qwen_image_edit import own_size
-from covar_gen.neural.instructing import _repainted, near_area, resized
+from covar_gen.neural.fitting import near_area, repainted, resized
 
 edges = st.integers(40, 3000)
 
@@ -53,10 +53,10 @@ def test_qwens_classes_leave_the_canvas_as_it_is(form: str, height: int, width: 
     assert stretched <= 32 / min(rows, columns)
 
 
-def test_every_cell_in_which_background_lies_is_repainted() -> None:
+def test_every_cell_in_which_background_lies_isrepainted() -> None:
     fill = np.ones((32, 48), np.bool_)
     fill[8:24, 16:33] = False
-    found = _repainted(fill, (64, 96), 16)
+    found = repainted(fill, (64, 96), 16)
     expected = np.ones((64, 96), np.bool_)
     expected[16:48, 32:64] = False
     assert (found == expected).all()
