@@ -7,9 +7,9 @@ commercial use.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from covar_gen.core.plugins import WeightsName
 from covar_gen.editors._instruction import RepaintingEditor
@@ -43,6 +43,12 @@ class FluxKontext(RepaintingEditor):
         guidance: float = Field(default=3.5, ge=0, le=100)
         avoid: str = ""
         true_guidance: float = Field(default=1.0, ge=1, le=100)
+
+        @model_validator(mode="after")
+        def _avoids(self) -> Self:
+            if self.avoid and self.true_guidance == 1:
+                raise ValueError("avoid is told by a second pass: true_guidance must be above 1")
+            return self
 
     options: Options
 

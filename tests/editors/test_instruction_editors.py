@@ -261,6 +261,11 @@ def test_the_sentence_is_asked_word_for_word_with_a_generator_for_each(
         if name == "flux_kontext":
             assert call["max_area"] == height * width
             assert call["_auto_resize"] is False
+        for shown in call.get("mask_image", []):
+            levels = np.asarray(shown)
+            assert levels.shape == (height, width)
+            assert (levels[0] == 255).all(), "the background is repainted"
+            assert levels[height // 2, width // 2] == 0, "the object is not"
 
 
 @pytest.mark.parametrize(("name", "form"), INPAINTS)
@@ -363,6 +368,7 @@ def test_options_that_a_model_cannot_follow_are_refused() -> None:
     for name, option in (
         ("instruct_pix2pix", {"image_guidance": 0.5}), ("flux2_klein", {"native": 2048}),
         ("qwen_image_edit", {"native": 512}), ("flux_kontext", {"form": "plus"}),
+        ("flux_kontext", {"avoid": "dogs"}),
     ):  # fmt: skip
         with pytest.raises(RecipeError, match=next(iter(option))):
             make("editors", name, Editor, option, "backgrounds.editor")  # type: ignore[type-abstract]
