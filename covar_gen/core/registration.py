@@ -20,7 +20,7 @@ import numpy as np
 
 from covar_gen.core.arrays import Image, Mask, Matrix
 from covar_gen.core.imaging import object_box, warp
-from covar_gen.core.matching import best_move
+from covar_gen.core.matching import SURE, best_move
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,10 @@ SIDE = 512
 """Longest edge at which is measured, pixels; larger images are shrunk."""
 
 MATCH = 0.5
-"""Correlation of details from which a place counts as found. Unlike pictures reach 0.4."""
+"""Correlation of details from which a large object counts as found. Unlike pictures reach 0.4."""
+
+CHANCE = 6.0
+"""Over the square root of an object's pixels, what it must reach more: little resembles much."""
 
 _PIXELS = 64
 """Fewest pixels of an object that can be found again."""
@@ -101,7 +104,7 @@ def register(photograph: Image, mask: Mask, edited: Image) -> Estimate | NoEstim
     if float(here[inside].std()) < _CONTRAST:
         return NoEstimate("plain_object")
     match, found = best_move(here, inside, there)
-    if match < MATCH:
+    if match < min(MATCH + CHANCE / np.sqrt(np.count_nonzero(inside)), SURE):
         return NoEstimate("unlike", match)
     # From the measured size to the image's own; edges of both lie half a pixel outside centres.
     factors = np.array([width / size[0], height / size[1]])

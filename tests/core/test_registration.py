@@ -158,3 +158,43 @@ def test_an_image_that_is_moved_back_has_its_object_where_the_photograph_has_it(
     # What is missing is the mirror image of what is beside it, not black.
     assert back[~known].std() > 5
     assert np.abs(back[100:200, 448].astype(int) - back[100:200, 440]).mean() < 40
+
+
+def disc(image: Image, centre: tuple[int, int], radius: int) -> Mask:
+    drawn = np.zeros(image.shape[:2], np.uint8)
+    cv2.ellipse(drawn, centre, (radius, radius), 0, 0, 360, 1, -1)
+    return drawn > 0
+
+
+def test_a_small_object_that_went_far_is_found_by_its_features() -> None:
+    image = data.chelsea()
+    mask = disc(image, (122, 43), 26)
+    shift = (0.36956453975531744 - 122 / 451, 0.6071321048661715 - 43 / 300)
+    scale = 1.152975893513475
+    found = register(image, mask, moved(image, mask, scale, shift, seed=4))
+    assert error(found, scale, shift) < 0.01
+
+
+def test_a_soft_object_without_features_is_found_by_its_picture() -> None:
+    sharp, mask = scene("cat")
+    image = cv2.GaussianBlur(sharp, (0, 0), 8)
+    found = register(image, mask, moved(image, mask, 0.8, (0.2, -0.1)))
+    assert error(found, 0.8, (0.2, -0.1)) < 0.01
+
+
+def test_an_object_that_has_half_left_the_picture_is_not_found() -> None:
+    image, mask = scene("cat")
+    assert isinstance(register(image, mask, moved(image, mask, 1.0, (0.4, 0.0))), Estimate)
+    gone = register(image, mask, moved(image, mask, 1.0, (0.53, 0.0)))
+    assert isinstance(gone, NoEstimate)
+    assert gone.reason == "unlike"
+
+
+def test_a_small_object_must_be_more_alike_than_a_large_one() -> None:
+    """615 pixels must reach 0.5 + 6 / sqrt(615) = 0.74: something always resembles so little."""
+    image = data.coffee()
+    other = cv2.resize(data.astronaut(), (600, 400))
+    found = register(image, disc(image, (180, 60), 14), other)
+    assert isinstance(found, NoEstimate)
+    assert found.match is not None
+    assert found.match > 0.5
