@@ -256,7 +256,9 @@ class Zero123plus(Viewer):
         normals: NDArray[np.float32] | None,
         about: dict[str, Json],
     ) -> list[View | Rejected]:
-        if not np.isfinite(canvas).all() or canvas.max() * 255 <= BLACK:
+        finite = bool(np.isfinite(canvas).all())
+        if not finite or canvas.max() * 255 <= BLACK:
+            about = {**about, "output": "black" if finite else "not_finite"}
             return [Rejected("bad_output", about, again=True) for _ in request.wanted]
         views = tiles(canvas)
         surfaces = None if normals is None else tiles(normals)
