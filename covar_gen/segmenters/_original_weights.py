@@ -145,7 +145,9 @@ def fetched(name: str, files: tuple[str, ...], where: str, instead: str) -> Path
         WeightsError: they cannot be had.
     """
     repo, _, revision = name.partition("@")
-    return fetch(repo, files, revision=revision or None, where=where, instead=instead)
+    return fetch(
+        repo, files, revision=revision or None, where=where, missing=files, instead=instead
+    )
 
 
 def _digest(path: Path) -> str:
