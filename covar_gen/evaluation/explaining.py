@@ -61,8 +61,11 @@ class Question:
 
     def identity(self, model: Model) -> dict[str, Json]:
         """What decides the rows."""
+        return {"model": model.identity(), **self.about()}
+
+    def about(self) -> dict[str, Json]:
+        """The same without the model."""
         return {
-            "model": model.identity(),
             "method": self.method.identity(),
             "masks": self.masks.digest,
             "images": self.results.about["images"],
@@ -102,6 +105,8 @@ class Explainer:
         self.predicted = predicted
         self.device = device
         self.threads = threads
+        # Once for all blocks: there may be hundreds of thousands of images.
+        self.images = question.results.images(["key", "label"])
 
     def explain(self, wrong: NDArray[np.int64]) -> pa.Table:
         """Explain some errors, a few at a time, always the same ones together.
@@ -121,7 +126,7 @@ class Explainer:
                 for batch in batches(self.question.data, chunks, grids, self.threads)
             ]
             found = [row for future in pending for row in future.result()]
-        images = self.question.results.images(["key", "label"]).take(wrong)
+        images = self.images.take(wrong)
         columns: dict[str, Any] = {name: [row.get(name) for row in found] for name in ERRORS.names}
         columns["key"], columns["label"] = images["key"], images["label"]
         columns["predicted"] = self.predicted[wrong]

@@ -295,6 +295,6 @@ def _places(results: Results, found: Explained) -> list[str]:
 def _mask(masks: Masks | None, row: int, image: Image) -> Mask | None:
     try:
         mask = masks.of(row) if masks else None
-    except OSError:
+    except (CovarError, OSError):
         return None
     return mask if mask is not None and mask.shape == image.shape[:2] else None
