@@ -19,6 +19,7 @@ from PIL import Image
 
 from covar_gen.core.arrays import Mask
 from covar_gen.core.errors import (
+    DamagedRunError,
     EvaluationFolderError,
     IncompleteInputError,
     MixtureError,
@@ -29,6 +30,7 @@ from covar_gen.core.shipped import shipped
 from covar_gen.core.store import MANIFEST, Run
 from covar_gen.evaluation import error_sources as stage
 from covar_gen.evaluation import evaluated
+from covar_gen.evaluation import explained as explaining
 from covar_gen.evaluation.attribution.base import Explanation, Method, get_method
 from covar_gen.evaluation.error_sources import SWEEP, error_sources, variants
 from covar_gen.evaluation.explained import (
@@ -276,6 +278,45 @@ def test_other_images_and_missing_masks_are_refused(
     monkeypatch.setattr(stage, "open_results", lambda _root: results)
     with pytest.raises(MixtureError, match="not those evaluated"):
         error_sources(results.root)
+
+
+def test_only_the_parts_of_the_maps_wanted_are_read_and_each_explanation_once(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BLOCK", 16)
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner())
+    error_sources(results.root)
+    opened = open_results(results.root)
+    (found,) = explained(opened)
+    count = len(found.rows)
+    read: list[str] = []
+    real = explaining._read
+    monkeypatch.setattr(
+        explaining, "_read", lambda path, columns: read.append(path.name) or real(path, columns)
+    )
+    assert explained(opened)[0] is found
+    assert read == []
+    # Another map in the second part: places count over all parts.
+    second = sorted(found.folder.glob("*.parquet"))[1]
+    table = pq.read_table(second)
+    maps = table["map"].to_pylist()
+    maps[3] = [float(number) for number in range(64)]
+    place = table.column_names.index("map")
+    pq.write_table(table.set_column(place, "map", pa.array(maps, pa.list_(pa.float32()))), second)
+    drawn = stored_maps(found, [19, 1, 16, 19])
+    assert sorted(read) == ["000000000-000000016.parquet", "000000016-000000032.parquet"]
+    assert [None if one is None else one[7, 7] for one in drawn] == [63, 0, 0, 63]
+    assert stored_maps(found, []) == []
+    for wrong in (-1, count):
+        with pytest.raises(IndexError):
+            stored_maps(found, [wrong])
+    second.unlink()
+    assert explained(opened) == [], "a part is missing"
+    error_sources(results.root)
+    assert len(explained(opened)) == 1
+    second.write_bytes(second.read_bytes()[:-20])
+    with pytest.raises(DamagedRunError, match="covar-gen errors"):
+        explained(open_results(results.root))
 
 
 def test_finished_rows_are_not_passed_off_as_those_of_other_masks(

@@ -158,7 +158,8 @@ def drivers(
         Three times bool (E,), disjoint; errors without overlaps are in none of them.
     """
     place = THRESHOLDS.index(threshold)
-    difference = found.on_background[:, place] - found.on_object[:, place]
+    on, off = (each[:, place].astype(float) for each in (found.on_object, found.on_background))
+    difference = off - on
     decided = found.ok & ~found.flat & (np.abs(difference) >= margin) & (difference != 0)
     return decided & (difference > 0), decided & (difference < 0), found.ok & ~decided
 

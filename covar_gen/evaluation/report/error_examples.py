@@ -23,7 +23,6 @@ from covar_gen.evaluation.explained import Explained, explained, judged, stored_
 from covar_gen.evaluation.metrics.regions import THRESHOLD
 from covar_gen.evaluation.preprocessing import Grid
 from covar_gen.evaluation.report import examples as showing
-from covar_gen.evaluation.report.choosing import Chosen
 from covar_gen.evaluation.report.thumbnails import explained_pair, read
 from covar_gen.evaluation.results import MADE_WITH, Results, read_json
 from covar_gen.evaluation.rows import THRESHOLDS
@@ -163,9 +162,9 @@ def choose(results: Results, candidates: Sequence[Pick]) -> list[Pick]:
 
 
 def _explanation(results: Results, model: str, method: str) -> Explained | None:
-    """A model's errors as a method explains them; those of one model are in memory at a time."""
-    of_model = explained(Chosen(results, [model]))
-    return next((found for found in of_model if found.method == method), None)
+    """A model's errors as a method explains them."""
+    there = (found for found in explained(results) if found.model == model)
+    return next((found for found in there if found.method == method), None)
 
 
 def _only(found: Explained, places: Sequence[int]) -> Explained:
