@@ -13,7 +13,7 @@ import torch
 from covar_gen.core import plugins
 from covar_gen.core.arrays import Rejected
 from covar_gen.core.errors import DeviceMemoryError, PluginError
-from covar_gen.segmenters import _sam
+from covar_gen.segmenters import _loading, _sam
 from covar_gen.segmenters._detector import caption
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 from covar_gen.segmenters.grounded_sam import GroundedSam
@@ -224,6 +224,7 @@ def test_several_boxes_are_united_and_each_matters(
     assert any((united != mask).any() for mask in alone)
     # However many boxes go through the decoder at once.
     monkeypatch.setattr(_sam, "AT_ONCE", 2)
+    monkeypatch.setattr(_loading, "MASK_PIXELS", 1)
     again = outliner.outline([image, image], [boxes[:1], boxes])
     np.testing.assert_array_equal(again[0][0], alone[0])
     np.testing.assert_array_equal(again[1][0], united)

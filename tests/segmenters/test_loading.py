@@ -135,6 +135,13 @@ def test_without_a_gpu_everything_is_computed_in_float32() -> None:
     assert _loading.resolved("auto", torch.device("cpu")) is torch.float32
 
 
+def test_masks_of_large_photographs_are_held_few_at_a_time() -> None:
+    assert _loading.together((375, 500), 64) == 64
+    # 12 million pixels: 11 of them make 132 of the 134 million that are held.
+    assert _loading.together((3000, 4000), 64) == 11
+    assert _loading.together((20_000, 20_000), 64) == 1
+
+
 def test_a_batch_is_halved_until_it_fits_and_keeps_its_order() -> None:
     asked: list[int] = []
 
