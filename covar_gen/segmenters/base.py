@@ -65,6 +65,14 @@ class Segmenter(Plugin, ABC):
         """Images computed together, where the answers depend on that; None where they do not."""
         return None
 
+    def fetch(self) -> None:
+        """Have on this machine what `setup` will load, before anybody works in vain.
+
+        Raises:
+            WeightsError: it cannot be had.
+        """
+        self.identity()
+
     @abstractmethod
     def segment(self, batch: Sequence[SegmentRequest]) -> Sequence[Segmentation | Rejected]:
         """One answer per request, in their order."""
