@@ -334,6 +334,7 @@ def test_imagenet_s_is_recognised_with_its_list_and_merged_classes(tmp_path: Pat
     found = masks_iou(tmp_path / "mine", tmp_path / "theirs")
     assert [r["iou"] for r in found.images.to_pylist()] == [1.0, 1.0]
     assert found.images["label"].to_pylist() == ["n01443537", "n04355933"]
+    assert found.images["object"].to_pylist() == ["class", "class"]
     assert found.images["class_name"].to_pylist()[0] == "goldfish"
     assert _means(found)["label_maps", "zero"] == 1.0
 
