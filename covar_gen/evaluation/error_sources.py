@@ -199,9 +199,9 @@ class _Work:
             MixtureError: other masks, for example.
         """
         path = errors_folder(self.results, name, question.method) / MADE_WITH
-        before = noted(path.parent)
-        if before:
-            claim(path, {"model": before.get("model"), **question.about()}, self.staging)
+        if noted(path.parent):
+            evaluated = self.results.made_with(self.results.folder(name))["model"]
+            claim(path, {"model": evaluated, **question.about()}, self.staging)
 
     def _lacking(self, name: str, question: Question) -> list[tuple[int, int]]:
         """This process's blocks of a model's errors that are not there yet."""

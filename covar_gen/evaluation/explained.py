@@ -181,12 +181,12 @@ def _read(path: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def label(identity: Mapping[str, Any]) -> str:
-    """A method and all its options, as tables call it.
+    """A method and all its options, as tables call it; its version where that is not today's.
 
     Args:
         identity: of the method.
     """
-    return _label(identity["plugin"], identity["options"])
+    return _label(identity["plugin"], {**identity["options"], **_other_version(identity)})
 
 
 def short_label(identity: Mapping[str, Any]) -> str:
@@ -205,7 +205,18 @@ def short_label(identity: Mapping[str, Any]) -> str:
         for key, value in identity["options"].items()
         if key not in usual or usual[key] != value
     }
-    return _label(identity["plugin"], others)
+    return _label(identity["plugin"], {**others, **_other_version(identity)})
+
+
+def _other_version(identity: Mapping[str, Any]) -> dict[str, Json]:
+    """The version of a method that the installed one is not, as an option of its own.
+
+    Rows of both may lie side by side after an update, and are not the same method's.
+    """
+    plugin, said = _installed(identity["plugin"]), identity.get("version")
+    if plugin is None or said in (None, plugin.version):
+        return {}
+    return {"version": said}
 
 
 def _label(plugin: str, options: Mapping[str, Json]) -> str:
@@ -220,18 +231,23 @@ def is_default(identity: Mapping[str, Any]) -> bool:
         identity: of the method.
 
     Returns:
-        False also for a method that is not among those installed.
+        False also for a method that is not among those installed, or is there in another version.
     """
-    return bool(_usual(identity["plugin"]) == identity["options"])
+    usual = _usual(identity["plugin"])
+    return bool(usual == identity["options"]) and not _other_version(identity)
 
 
 def _usual(method: str) -> dict[str, Json] | None:
     """A method's options where none is given; None where it is not installed."""
+    plugin = _installed(method)
+    return None if plugin is None else plugin.Options().model_dump(mode="json")
+
+
+def _installed(method: str) -> type[Method] | None:
     try:
-        plugin = find(KIND, method, Method)
+        return find(KIND, method, Method)
     except PluginError:
         return None
-    return plugin.Options().model_dump(mode="json")
 
 
 def _order(found: Explained) -> tuple[Any, ...]:

@@ -224,6 +224,9 @@ def test_a_method_is_called_by_its_options_in_short_by_those_that_are_not_defaul
     assert (short_label(other), is_default(other)) == ("cci: clusters 3, layers last", False)
     fewer = {"plugin": "cci", "options": {"clusters": 7}}
     assert not is_default(fewer)
+    old = {**usual, "version": "0"}
+    assert (short_label(old), is_default(old)) == ("cci: version 0", False)
+    assert label(old) != label(usual)
     unknown = {"plugin": "unheard_of", "options": {"b": 1, "a": 2}}
     assert (short_label(unknown), is_default(unknown)) == ("unheard_of: a 2, b 1", False)
     assert not is_default({"plugin": "unheard_of", "options": {}})
@@ -337,6 +340,13 @@ def test_finished_rows_are_not_passed_off_as_those_of_other_masks(
     assert "\n" not in refused.value.line()
     assert "errors-corner" in refused.value.mend
     error_sources(results.root, masks=str(benchmark))
+    # Nor as those of other weights, evaluated anew in the same place.
+    about = results.folder("toy:shortcut") / MADE_WITH
+    changed_model = json.loads(about.read_text())
+    changed_model["model"]["weights"] = "others"
+    about.write_text(json.dumps(changed_model))
+    with pytest.raises(MixtureError, match="model"):
+        error_sources(results.root)
 
 
 def test_where_the_masks_were_is_noted_beside_the_rows(
