@@ -231,5 +231,6 @@ def explain(
         options=changes(option),
         device=device,
         precision=precision,
+        say=typer.echo,
     )
     typer.echo(f"open {' and '.join(str(path) for path in files)}")

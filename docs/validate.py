@@ -1,191 +1,243 @@
-"""Print how often the verdict on an error agrees with what the toy world knows, as markdown.
+"""Hold verdicts on errors against what the toy world knows, and write docs/validation.*.
 
-Run:    python docs/validate.py DIR
+Run:    python docs/validate.py WORK
 
-DIR is an evaluation of a run of the toy world whose errors were explained, by any number of
-options (`covar-gen errors DIR --option layers=last`). The numbers of docs/validation.md are its.
+In the folder WORK a toy world is built and evaluated and its errors are explained in every way that
+is compared; what is there already is kept, so the same command goes on where it was ended. Then the
+counts go to docs/validation.csv, and the tables of docs/validation.md are made of that file.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from validation_tables import ALL, EXCESS, SCALE, VARIED, Row, pages, read, write
 
 from covar_gen.evaluation.analyses.error_sources import drivers
 from covar_gen.evaluation.explained import Explained, explained
-from covar_gen.evaluation.metrics.regions import THRESHOLD
+from covar_gen.evaluation.metrics.regions import MARGIN
 from covar_gen.evaluation.results import Results, open_results
-from covar_gen.evaluation.rows import THRESHOLDS
+from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 from covar_gen.toys.world import TYPICAL
 
-VARIED = "bg_varied"
+PAGE = Path(__file__).resolve().parent / "validation.md"
+COUNTS = PAGE.with_suffix(".csv")
+MARK = "<!-- Below: written by docs/validate.py from validation.csv. -->"
+
+MODELS = ("toy:honest", "toy:shortcut", "toy:honest-siglip")
+SECTIONS = ("name", "seed", "classes", "masks", "backgrounds", "scale")
+CLUSTERS = (3, 5, 7, 10, 15)
+LAYERS = ("all", "last")
+NORMALISATIONS = ("positive", "paper")
+WAYS = (
+    *itertools.product(LAYERS, ("positive",), CLUSTERS),
+    *itertools.product(LAYERS, ("paper",), (7,)),
+)
+"""Layers, normalisation and K that are compared."""
 CLASS_OF = {description: name for name, description in TYPICAL.items()}
 """Background -> the class that stands before it in photographs."""
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Verdicts against the truth, over E errors.
+class Verdicts:
+    """Verdicts on E errors, and the truth.
 
     Attributes:
-        errors: E.
-        true: errors whose predicted class is that of the background.
-        called: errors that the verdict calls background-driven.
-        undecided: errors on which it decides nothing; they agree with neither truth.
-        accuracy: share of all errors with the right verdict.
-        precision: share of those called background-driven that are; NaN where none is called.
-        recall: share of the truly background-driven that are called so; NaN where there is none.
+        true: bool (E,), the predicted class is that of the background.
+        background: bool (E,), called background-driven.
+        foreground: bool (E,), called driven by the object; neither: undecided.
+        random: float64 (E,), share of random maps that would be called background-driven.
+        scores: float64 (E,), larger where more of the map is on the background; NaN where the map
+            says nothing.
     """
 
-    errors: int
-    true: int
-    called: int
-    undecided: int
-    accuracy: float
-    precision: float
-    recall: float
+    true: NDArray[np.bool_]
+    background: NDArray[np.bool_]
+    foreground: NDArray[np.bool_]
+    random: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> Verdicts:
+        """Those of some of the errors."""
+        return Verdicts(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
-def agreement(
-    truth: NDArray[np.bool_], background: NDArray[np.bool_], foreground: NDArray[np.bool_]
-) -> Agreement:
-    """Count verdicts that agree.
+def made(work: Path) -> Results:
+    """The evaluation in a folder, its errors explained; whatever is missing is made.
 
     Args:
-        truth: bool (E,), True where the error is background-driven.
-        background: bool (E,), called so.
-        foreground: bool (E,), called driven by the object; neither: undecided.
+        work: the folder.
     """
-    both = int((truth & background).sum())
-    right = both + int((~truth & foreground).sum())
-    called, true = int(background.sum()), int(truth.sum())
-    undecided = int((~background & ~foreground).sum())
-    return Agreement(
-        len(truth),
-        true,
-        called,
-        undecided,
-        _share(right, len(truth)),
-        _share(both, called),
-        _share(both, true),
-    )
+    import tomli_w
+
+    from covar_gen.commands.run import init, run_all
+    from covar_gen.core.shipped import shipped
+    from covar_gen.evaluation.error_sources import error_sources
+    from covar_gen.evaluation.preparing import Place
+    from covar_gen.evaluation.zero_shot import Settings, evaluate
+
+    toys = shipped("manifests") / "toy-world"
+    whole = tomllib.loads((toys / "recipe.toml").read_text("utf-8"))
+    work.mkdir(parents=True, exist_ok=True)
+    recipe = work / "recipe.toml"
+    recipe.write_bytes(tomli_w.dumps({key: whole[key] for key in SECTIONS}).encode())
+    (work / "textures.csv").write_bytes((toys / "textures.csv").read_bytes())
+    run = init(recipe, work / "run", {})
+    run_all(run, processes=1)
+    evaluate(Place(str(run.root)), list(MODELS), work / "ev", settings=Settings())
+    for layers, normalisation, clusters in WAYS:
+        options = {"clusters": clusters, "layers": layers, "normalisation": normalisation}
+        print(f"explaining: {options}", file=sys.stderr, flush=True)
+        error_sources(work / "ev", options=options, threads=1)
+    return open_results(work / "ev")
 
 
-def auc(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+def truth_of(results: Results, found: Explained) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """What the world knows of each error.
+
+    Returns:
+        Which images it belongs to, str (E,), and whether the predicted class is the one of the
+        background, bool (E,).
+    """
+    wanted = ["subset", "background"]
+    rows = results.images([*wanted, "scale_factor"]).take(found.rows).to_pylist()
+    data = [
+        f"scale {row['scale_factor']:g}" if row["subset"] == SCALE else row["subset"]
+        for row in rows
+    ]
+    names = results.classes.names
+    true = [
+        CLASS_OF.get(row["background"]) == names[said]
+        for row, said in zip(rows, found.predicted, strict=True)
+    ]
+    return np.array(data, str), np.array(true, bool)
+
+
+def verdicts(found: Explained, true: NDArray[np.bool_], verdict: str) -> Verdicts:
+    """Verdicts of one kind on all errors of an explanation.
+
+    Args:
+        found: the explanation.
+        true: bool (E,), what the world knows.
+        verdict: `excess`, or a threshold.
+    """
+    if verdict == EXCESS:
+        scores = found.mass - (1 - found.coverage)
+        said = found.ok & ~np.isnan(scores)
+        return Verdicts(true, found.excess, said & ~found.excess, found.chance_excess, scores)
+    threshold = float(verdict)
+    background, foreground, _ = drivers(found, threshold)
+    random = found.chance_each[:, THRESHOLDS.index(threshold), MARGINS.index(MARGIN)]
+    return Verdicts(true, background, foreground, random, found.mass)
+
+
+def auc(true: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     """Chance that a true error scores higher than another one, equals counting half.
 
     Args:
-        truth: bool (E,).
+        true: bool (E,).
         scores: float64 (E,); NaN is the lowest.
 
     Returns:
         In [0, 1]; NaN where all errors are of one kind.
     """
     values = np.where(np.isnan(scores), -np.inf, scores)
-    yes, no = values[truth][:, None], values[~truth][None]
+    yes, no = values[true][:, None], values[~true][None]
     if not yes.size or not no.size:
         return float("nan")
     return float(((yes > no) + 0.5 * (yes == no)).mean())
 
 
-def truth_of(results: Results, found: Explained) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """What the world knows of each error.
+def row_of(about: Sequence[Any], given: Verdicts) -> Row:
+    """Count verdicts that agree with the truth.
 
-    Returns:
-        Twice bool (E,): the error is of an image with another background; the predicted class is
-        the one of that background.
+    Args:
+        about: the first six columns.
+        given: verdicts.
     """
-    images = results.images(["subset", "background"]).take(found.rows).to_pydict()
-    names = results.classes.names
-    varied = np.array([subset == VARIED for subset in images["subset"]], bool)
-    given = [CLASS_OF.get(background) for background in images["background"]]
-    said = [names[index] for index in found.predicted]
-    same = np.array([a == b for a, b in zip(given, said, strict=True)], bool)
-    return varied, varied & same
+    true = given.true
+    right = (true & given.background) | (~true & given.foreground)
+    return Row(
+        *about,
+        errors=len(true),
+        true=int(true.sum()),
+        undecided=int((~given.background & ~given.foreground).sum()),
+        agree=_percent(right),
+        random_agree=_percent(np.where(true, given.random, 1 - given.random)),
+        called=_percent(given.background),
+        random_called=_percent(given.random),
+        hits=_percent(given.background[true]),
+        alarms=_percent(given.background[~true]),
+        random_hits=_percent(given.random[true]),
+        random_alarms=_percent(given.random[~true]),
+        auc=round(100 * auc(true, given.scores), 1),
+    )
 
 
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    """A markdown table."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+def counted(results: Results) -> list[Row]:
+    """Every row of validation.csv: by images, layers, normalisation, K, verdict and model."""
+    ways: dict[tuple[str, str, int], list[tuple[Explained, Any, Any]]] = {}
+    for found in explained(results):
+        options = found.options
+        way = (options["layers"], options["normalisation"], options["clusters"])
+        ways.setdefault(way, []).append((found, *truth_of(results, found)))
+    # Ways that were not tried on every model would be compared over other errors.
+    models = max((len(each) for each in ways.values()), default=0)
+    found_rows = []
+    for way, each in sorted(ways.items(), key=lambda item: _place(*item[0])):
+        if len(each) == models:
+            found_rows += list(_rows(way, each))
+    order = {name: place for place, name in enumerate(dict.fromkeys(x.data for x in found_rows))}
+    return sorted(found_rows, key=lambda row: order[row.data])
 
 
-def shortened(methods: list[str]) -> dict[str, str]:
-    """Method -> the options that are not the same in all of them; whole where there is one."""
-    options = {method: method.partition(": ")[2].split(", ") for method in methods}
-    same = set.intersection(*(set(each) for each in options.values())) if len(options) > 1 else {}
-    return {
-        method: ", ".join(each for each in mine if each not in same) or method
-        for method, mine in options.items()
-    }
+def _rows(way: tuple[str, str, int], each: Sequence[tuple[Explained, Any, Any]]) -> Iterator[Row]:
+    for verdict in (*map(str, THRESHOLDS), EXCESS):
+        models = [found.model for found, _, _ in each]
+        parts = [verdicts(found, true, verdict) for found, _, true in each]
+        of_all = [np.concatenate(x) for x in zip(*map(_columns, parts), strict=True)]
+        places = [data for _, data, _ in each]
+        named = [*zip(models, parts, places, strict=True)]
+        named.append((ALL, Verdicts(*of_all), np.concatenate(places)))
+        for name in [VARIED, SCALE, *sorted(x for x in set(named[-1][2]) if SCALE in x)]:
+            for model, given, data in named:
+                chosen = np.char.startswith(data, SCALE) if name == SCALE else data == name
+                yield row_of((model, str(name), *way, verdict), given.of(chosen))
 
 
-def pages(results: Results) -> Iterator[str]:
-    """The tables, one after the other."""
-    found = explained(results)
-    truths = [truth_of(results, each) for each in found]
-    shares, agreed, pooled = [], [], {}
-    short = shortened([each.method for each in found])
-    for each, (varied, truth) in zip(found, truths, strict=True):
-        method = short[each.method]
-        subsets = np.array(results.images(["subset"]).take(each.rows)["subset"].to_pylist())
-        called = drivers(each)[0]
-        for subset in dict.fromkeys(subsets.tolist()):
-            here = subsets == subset
-            chance = np.nanmean(np.append(each.chance[here], np.nan)) if here.any() else np.nan
-            figures = [_text(float(called[here].mean())), _text(float(chance))]
-            shares.append([each.model, method, subset, str(int(here.sum())), *figures])
-        for threshold in THRESHOLDS:
-            background, foreground, _ = drivers(each, threshold)
-            kept = (truth[varied], background[varied], foreground[varied], each.mass[varied])
-            if threshold == THRESHOLD:
-                agreed.append([each.model, method, *_cells(agreement(*kept[:3]))])
-            pooled.setdefault((method, threshold), []).append(kept)
-    heads = ["model", "method", "subset", "errors", "called background-driven", "random maps"]
-    yield table(heads, shares)
-    counted = ["errors", "truly so", "called so", "undecided", "accuracy", "precision", "recall"]
-    yield table(["model", "method", *counted], agreed)
-    rows = []
-    models = len({each.model for each in found})
-    for (method, threshold), parts in sorted(pooled.items()):
-        # Options that were not tried on every model would be compared over other errors.
-        if len(parts) < models:
-            continue
-        truth, background, foreground, mass = (np.concatenate(x) for x in zip(*parts, strict=True))
-        cells = _cells(agreement(truth, background, foreground))
-        rows.append([method, str(threshold), *cells, _text(auc(truth, mass))])
-    yield table(["method", "threshold", *counted, "AUC of the mass share"], rows)
+def _columns(given: Verdicts) -> list[NDArray[Any]]:
+    return [getattr(given, each.name) for each in fields(given)]
 
 
-def _cells(found: Agreement) -> list[str]:
-    counts = (found.errors, found.true, found.called, found.undecided)
-    shares = (found.accuracy, found.precision, found.recall)
-    return [*map(str, counts), *map(_text, shares)]
+def _place(layers: str, normalisation: str, clusters: int) -> tuple[int, int, int]:
+    """Sorts ways: the usual layers and normalisation first, K as a number."""
+    return LAYERS.index(layers), NORMALISATIONS.index(normalisation), clusters
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _text(share: float) -> str:
-    """Percent, a dash where there is nothing to count."""
-    return "-" if np.isnan(share) else f"{100 * share:.1f}"
+def _percent(values: NDArray[Any]) -> float:
+    """Mean of values in [0, 1], in percent; NaN where there is none."""
+    there = values[~np.isnan(values.astype(np.float64))]
+    return round(100 * float(there.mean()), 1) if there.size else float("nan")
 
 
 def main() -> int:
-    """Print the tables of the folder named on the command line."""
+    """Make what is missing in the folder named on the command line, and write both files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
-    for each in pages(open_results(parser.parse_args().folder)):
-        print(each)
+    parser.add_argument("work", type=Path)
+    write(counted(made(parser.parse_args().work)), COUNTS)
+    said = PAGE.read_text("utf-8").partition(MARK)[0]
+    PAGE.write_text(f"{said}{MARK}\n\n{pages(read(COUNTS))}", "utf-8")
     return 0
 
 

@@ -14,7 +14,6 @@ from covar_gen.evaluation.analyses.error_sources import error_sources as sources
 from covar_gen.evaluation.error_sources import SWEEP, variants
 from covar_gen.evaluation.explained import JUDGED, explained, label, short_label
 from covar_gen.evaluation.judges import Choice, Judge, VerdictFile, default_judge, verdicts_file
-from covar_gen.evaluation.judges.exchange import Batched
 from covar_gen.evaluation.judging import ask, ready
 from covar_gen.evaluation.models.base import public_name
 from covar_gen.evaluation.models.zoo import expand
@@ -114,9 +113,9 @@ def _chosen(
     choice = Choice(name, "as chosen") if name else default_judge(classes.wnids)
     judge = ready(choice.name, options, results, classes)
     judge.check()
-    if isinstance(judge, Batched) and not cache.known(judge):
+    if judge.kept and not cache.known(judge):
         # Better now than after hours of explaining; with verdicts in the file none may be needed.
-        judge.setup()
+        judge.reach()
     return judge, choice.why
 
 

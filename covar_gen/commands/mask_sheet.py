@@ -1,4 +1,7 @@
-"""Three photographs with the outlines of both masks: the best agreement, the median, the worst."""
+"""The outlines of both masks of three images: the best agreement, the median, the worst.
+
+They are drawn on the photograph where the predicted masks are a run's, else on an empty ground.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ EDGE = 420
 """Longest edge of a photograph on the sheet, in pixels."""
 PREDICTED, REFERENCE, IGNORED = (255, 120, 0), (0, 160, 255), (128, 128, 128)
 """Colours: of the predicted mask's outline, of the reference's, of what is ignored."""
+GROUND = 235
+"""Grey level on which masks without a photograph are drawn."""
 
 _GAP, _LINE, _FONT = 12, 20, 14
 _WIDE = 3
@@ -31,14 +36,14 @@ def sheet(judged: Sequence[Judged], place: Path | Run, references: References) -
 
     Args:
         judged: every image.
-        place: the run of the predicted masks; a folder has no photographs.
+        place: the run of the predicted masks, or their folder, which has no photographs.
         references: how references are read.
 
     Returns:
-        A PNG; None without photographs or without any IoU.
+        A PNG; None without any IoU.
     """
     chosen = shown(judged)
-    if not isinstance(place, Run) or not chosen:
+    if not chosen:
         return None
     panels = [
         _panel(f"{word}: IoU {item.iou:.3f}", item, place, references)
@@ -105,16 +110,19 @@ def _edge(mask: Mask) -> Mask:
     return mask & ~inner
 
 
-def _panel(title: str, item: Judged, run: Run, references: References) -> Pillow.Image:
+def _panel(title: str, item: Judged, place: Path | Run, references: References) -> Pillow.Image:
     assert item.mask is not None
-    assert item.mask.photograph is not None
     assert item.reference is not None
     assert item.found is not None
-    photograph = Pillow.fromarray(decode_png(run.read(item.mask.photograph)))
+    if isinstance(place, Run):
+        assert item.mask.photograph is not None
+        photograph = Pillow.fromarray(decode_png(place.read(item.mask.photograph)))
+    else:
+        photograph = Pillow.new("RGB", item.found.size[::-1], (GROUND,) * 3)
     scale = EDGE / max(photograph.size)
     size = (max(1, round(photograph.height * scale)), max(1, round(photograph.width * scale)))
     image = np.asarray(photograph.resize(size[::-1], Pillow.Resampling.LANCZOS))
-    mask = load_mask(item.mask, run)
+    mask = load_mask(item.mask, place)
     assert mask is not None
     ids = references.ids(item.reference)
     layers = [mask, np.isin(ids, item.found.objects), ids == IGNORE]

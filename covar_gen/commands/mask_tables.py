@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,20 +220,22 @@ def _real(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def make_folder(out: Path, references: Path) -> None:
+def make_folder(out: Path, masks: Mapping[str, Path]) -> None:
     """Make the folder for the tables and the picture, before the work begins.
 
     Args:
         out: the folder; may be there.
-        references: where the references lie: the picture must not become one of them.
+        masks: folders of which every PNG is a mask, by what they are called: the picture must not
+            become one of them.
 
     Raises:
-        RunFolderError: it cannot be made, or lies among the references.
+        RunFolderError: it cannot be made, or lies among the masks.
     """
     mend = "Choose another --out"
-    if out.resolve().is_relative_to(references.resolve()):
-        what = "the picture would lie among the references"
-        raise RunFolderError(what, where=out, mend=mend)
+    for name, folder in masks.items():
+        if out.resolve().is_relative_to(folder.resolve()):
+            what = f"the picture would lie among the {name}"
+            raise RunFolderError(what, where=out, mend=mend)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -246,7 +248,7 @@ def write(found: Agreement, out: Path, picture: bytes | None) -> None:
     Args:
         found: what was found.
         out: the folder.
-        picture: a PNG; None where there are no photographs.
+        picture: a PNG; None where no two masks were compared.
     """
     staging = Staging(out)
     try:

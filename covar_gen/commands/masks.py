@@ -71,8 +71,8 @@ def segment(
     if classes is not None:
         values["classes"]["classes"] = _named(classes, path, given)
     recipe = resolve(checked(Recipe, values, ""), Path.cwd(), out)
-    # The masks' section is looked at before anything is made.
-    Masks(Run(out, recipe)).identity()
+    # The masks' section is looked at, and weights are fetched, before anything is made.
+    Masks(Run(out, recipe)).segmenter.fetch()
     run = create_run(out, recipe)
     run_all(run, processes=processes)
     return run

@@ -67,9 +67,12 @@ def masks_iou(
     Raises:
         CovarError: a folder is missing, no pair is found, or a file is not what it should be.
     """
-    if out is not None:
-        make_folder(out, reference)
     place, masks = _predictions(predicted)
+    if out is not None:
+        folders = {"references": reference}
+        if not isinstance(place, Run):
+            folders["predicted masks"] = place
+        make_folder(out, folders)
     files = listed(reference, "--reference")
     pairs = pair([mask.name for mask in masks], [name_of(file) for file in files])
     if not pairs.partner:

@@ -18,11 +18,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.environment import record
-from covar_gen.core.errors import MixtureError, PluginError
+from covar_gen.core.errors import EvaluationFolderError, PluginError
 from covar_gen.core.files import Staging, sync
 from covar_gen.core.files import sweep as clean
 from covar_gen.core.journal import parquet_bytes
@@ -32,17 +32,13 @@ from covar_gen.core.ranks import Ranks
 from covar_gen.evaluation.attribution import get_method
 from covar_gen.evaluation.attribution.base import Method
 from covar_gen.evaluation.classifiers import classifier
-from covar_gen.evaluation.computing import Device, device_of
-from covar_gen.evaluation.data import open_data
+from covar_gen.evaluation.computing import Device, device_of, enough_memory
+from covar_gen.evaluation.evaluated import evaluated_data, evaluated_model
 from covar_gen.evaluation.explained import PREFIX, wrong_rows
 from covar_gen.evaluation.explaining import Explainer, Question
 from covar_gen.evaluation.masks import masks_of
-from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.preparing import claim, stored_classes
-from covar_gen.evaluation.results import MADE_WITH, Results, open_results, part_name
-
-if TYPE_CHECKING:
-    pass
+from covar_gen.evaluation.results import MADE_WITH, Results, noted, open_results, part_name
 
 TABLE = "error_sources"
 BLOCK = 128
@@ -91,6 +87,9 @@ def error_sources(
     results = open_results(root)
     ranks = Ranks.from_environment()
     names = list(models) if models else results.models()
+    if not names:
+        mend = "Type the same `covar-gen evaluate` command again: it goes on"
+        raise EvaluationFolderError("no model is complete yet", where=root, mend=mend)
     methods = variants(method, options or {}, SWEEP if sweep else SWEEP[:1])
     first = _question(results, names, masks, methods[0])
     questions = [replace(first, method=each) for each in methods]
@@ -98,7 +97,7 @@ def error_sources(
     staging = Staging(root)
     try:
         with logging_to(root, TABLE, ranks), device_of(device, ranks.local, threads) as place:
-            work = _Work(questions, staging, ranks, place, threads, report)
+            work = _Work(questions, staging, ranks, place, threads, report, masks)
             work.run(names)
     finally:
         staging.close()
@@ -145,14 +144,10 @@ def errors_folder(results: Results, model: str, method: Method) -> Path:
 def _question(
     results: Results, names: Sequence[str], masks: str | None, method: Method
 ) -> Question:
-    place = dict(results.about["place"])
-    data = open_data(**place)
-    if data.identity != results.about["data"]:
-        mend = "Give the images that were evaluated, or evaluate these into another folder"
-        raise MixtureError("the images are not those evaluated", where=place["place"], mend=mend)
+    data = evaluated_data(results)
     content = results.table(names[0], ["content"])["content"].to_numpy()
     keys = results.images(["key"])["key"]
-    found = masks_of(masks or place["place"], keys, content)
+    found = masks_of(masks or results.about["place"]["place"], keys, content)
     return Question(results, data, found, method, stored_classes(results), content)
 
 
@@ -167,7 +162,9 @@ class _Work:
         device: Device,
         threads: int,
         report: Report,
+        masks: str | None,
     ) -> None:
+        self.masks = masks
         self.questions = questions
         self.results = questions[0].results
         self.staging = staging
@@ -179,6 +176,9 @@ class _Work:
 
     def run(self, names: Sequence[str]) -> None:
         """Explain the errors of each model that lacks any; each model is loaded once."""
+        for name in names:
+            for question in self.questions:
+                self._same(name, question)
         lacking = {name: [self._lacking(name, each) for each in self.questions] for name in names}
         counts = [stop - start for each in lacking.values() for way in each for start, stop in way]
         self.total = sum(counts)
@@ -192,6 +192,17 @@ class _Work:
             if ways:
                 self._model(name, ways)
 
+    def _same(self, name: str, question: Question) -> None:
+        """See that rows of an earlier call, all of them perhaps, answer the same question.
+
+        Raises:
+            MixtureError: other masks, for example.
+        """
+        path = errors_folder(self.results, name, question.method) / MADE_WITH
+        if noted(path.parent):
+            evaluated = self.results.made_with(self.results.folder(name))["model"]
+            claim(path, {"model": evaluated, **question.about()}, self.staging)
+
     def _lacking(self, name: str, question: Question) -> list[tuple[int, int]]:
         """This process's blocks of a model's errors that are not there yet."""
         count = len(wrong_rows(question.results, name))
@@ -203,13 +214,7 @@ class _Work:
 
     def _model(self, name: str, ways: list[tuple[Question, list[tuple[int, int]]]]) -> None:
         results = self.results
-        noted = results.made_with(results.folder(name))["model"]
-        model = load_model(
-            self._source(name), device=str(self.device.place), precision=noted["precision"]
-        )
-        if model.identity() != noted:
-            mend = "Load the model that was evaluated, or evaluate this one into another folder"
-            raise MixtureError("not the model that was evaluated", where=name, mend=mend)
+        model = evaluated_model(results, name, self.device)
         rows = classifier(model, self.questions[0].classes, self.device).to(self.device.place)
         wrong = wrong_rows(results, name)
         predicted = results.predictions(name).top_ids[:, 0]
@@ -217,18 +222,17 @@ class _Work:
             folder = errors_folder(results, name, question.method)
             claim(folder / MADE_WITH, question.identity(model), self.staging)
             explainer = Explainer(question, model, rows, predicted, self.device, self.threads)
-            record(folder, self.ranks, self.staging, device=self.device.name)
+            # Where the masks were: the report draws the objects' outlines.
+            more: dict[str, Json] = {} if self.masks is None else {"masks": self.masks}
+            record(folder, self.ranks, self.staging, device=self.device.name, **more)
             for start, stop in blocks:
-                table = explainer.explain(wrong[start:stop])
+                with enough_memory(name):
+                    table = explainer.explain(wrong[start:stop])
                 path = folder / part_name(start, stop)
                 self.staging.publish(path, parquet_bytes(table), lambda data: data[-4:] == b"PAR1")
                 sync(results.root)
                 self.done += stop - start
                 self.report(self.done, self.total)
-
-    def _source(self, name: str) -> str:
-        """What a model was loaded by; of a local one, where it was."""
-        return str(self.results.made_with(self.results.folder(name))["loaded"])
 
 
 def arguments() -> argparse.ArgumentParser:

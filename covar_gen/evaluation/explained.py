@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from covar_gen.core.arrays import Json
-from covar_gen.core.errors import PluginError
+from covar_gen.core.errors import DamagedRunError, PluginError
 from covar_gen.core.plugins import find
 from covar_gen.core.rows import OK
 from covar_gen.evaluation.attribution.base import KIND, Method
@@ -39,12 +40,12 @@ class Explained:
         ok: bool (E,), False where there are no overlaps.
         reasons: why not; None where there are.
         flat: bool (E,), True where the map says nothing.
-        on_object: float64 (E, P), overlap with the object at each of THRESHOLDS; NaN where not ok.
-        on_background: float64 (E, P), with the background.
+        on_object: float32 (E, P), overlap with the object at each of THRESHOLDS; NaN where not ok.
+        on_background: float32 (E, P), with the background.
         mass: float64 (E,), share of the positive mass on the background; NaN where there is none.
         chance: float64 (E,), share of random maps that would be called background-driven.
         coverage: float64 (E,), share of what the model saw that is object; NaN where not ok.
-        chance_each: float64 (E, P, M), `chance` at each of THRESHOLDS and each of MARGINS.
+        chance_each: float32 (E, P, M), `chance` at each of THRESHOLDS and each of MARGINS.
         chance_excess: float64 (E,), share of random maps that `excess` would hold of.
         short: the same without the options that are the method's default (`short_label`).
         options: the method's, all of them.
@@ -60,12 +61,12 @@ class Explained:
     ok: NDArray[np.bool_]
     reasons: tuple[str | None, ...]
     flat: NDArray[np.bool_]
-    on_object: NDArray[np.float64]
-    on_background: NDArray[np.float64]
+    on_object: NDArray[np.float32]
+    on_background: NDArray[np.float32]
     mass: NDArray[np.float64]
     chance: NDArray[np.float64]
     coverage: NDArray[np.float64]
-    chance_each: NDArray[np.float64]
+    chance_each: NDArray[np.float32]
     chance_excess: NDArray[np.float64]
     short: str
     options: dict[str, Json]
@@ -86,31 +87,54 @@ class Explained:
 
 def wrong_rows(results: Results, model: str) -> NDArray[np.int64]:
     """Rows of the misclassified images, in their order: those whose best class is another one."""
-    found = results.predictions(model)
-    return np.flatnonzero(found.ok & (found.true_rank != 1))
+    rows = results.table(model, ["status", "true_rank"])
+    ok = np.asarray(rows["status"].to_numpy() == OK)
+    ranks = rows["true_rank"].fill_null(0).to_numpy()
+    return np.flatnonzero(ok & (ranks != 1))
+
+
+_KNOWN: WeakKeyDictionary[Results, dict[Path, tuple[list[Path], Explained]]] = WeakKeyDictionary()
+"""What was read already, with its parts: a report makes half a dozen tables of it."""
 
 
 def explained(results: Results) -> list[Explained]:
     """Every complete explanation of a complete model's errors.
 
+    They are read once per opened folder, and again where parts were added since.
+
     Returns:
         In order of the models; of a model, those with default options first, then by the options,
         numbers as numbers.
+
+    Raises:
+        DamagedRunError: a part cannot be read.
     """
+    known = _KNOWN.setdefault(results, {})
     found = []
     for model in results.models():
-        rows = wrong_rows(results, model)
+        rows: NDArray[np.int64] | None = None
         of_model = []
         for folder in sorted(results.folder(model).glob(f"{PREFIX}*/")):
             parts = sorted(folder.glob("*.parquet"))
-            if sum(stop - start for start, stop in map(part_range, parts)) == len(rows):
-                of_model.append(_explained(model, folder, parts, rows))
+            if folder not in known or known[folder][0] != parts:
+                rows = wrong_rows(results, model) if rows is None else rows
+                if not _is_whole(parts, len(rows)):
+                    continue
+                known[folder] = parts, _explained(model, folder, parts, rows)
+            of_model.append(known[folder][1])
         found += sorted(of_model, key=_order)
     return found
 
 
+def _is_whole(parts: Sequence[Path], count: int) -> bool:
+    """Whether parts, in their order, have a row for each of so many errors, and one only."""
+    ranges = [part_range(path) for path in parts]
+    ends = [0, *(stop for _, stop in ranges)]
+    return ends[-1] == count and [start for start, _ in ranges] == ends[:-1]
+
+
 def stored_maps(found: Explained, places: Sequence[int]) -> list[NDArray[np.float32] | None]:
-    """Maps of some of the errors, as they were stored.
+    """Maps of some of the errors, as they were stored; only their parts are read.
 
     Args:
         found: explained errors, E of them.
@@ -119,28 +143,50 @@ def stored_maps(found: Explained, places: Sequence[int]) -> list[NDArray[np.floa
     Returns:
         float32 (h, w) each, on the patch grid, not scaled: `pixel_map` lays it over the image;
         None where the image could not be explained.
+
+    Raises:
+        DamagedRunError: a part cannot be read.
+        IndexError: there is no such place.
     """
-    wanted = ["map", "map_height", "map_width"]
-    pieces = [
-        pq.read_table(path, columns=wanted, partitioning=None)
-        for path in sorted(found.folder.glob("*.parquet"))
-    ]
-    rows = pa.concat_tables(pieces).take(list(places)).to_pylist() if places else []
-    return [
-        None
-        if row["map"] is None
-        else np.array(row["map"], np.float32).reshape(row["map_height"], row["map_width"])
-        for row in rows
-    ]
+    parts = sorted(found.folder.glob("*.parquet"))
+    stops = np.array([part_range(path)[1] for path in parts], np.int64)
+    wanted = np.asarray(places, np.int64)
+    if len(wanted) and (wanted.min() < 0 or wanted.max() >= (stops[-1] if len(stops) else 0)):
+        msg = f"expected places in [0, {stops[-1] if len(stops) else 0}), got {list(places)}"
+        raise IndexError(msg)
+    owner = np.searchsorted(stops, wanted, side="right")
+    maps: list[NDArray[np.float32] | None] = [None] * len(wanted)
+    for number in np.unique(owner).tolist():
+        mine = np.flatnonzero(owner == number)
+        table = _read(parts[number], ["map", "map_height", "map_width"])
+        rows = table.take(wanted[mine] - part_range(parts[number])[0]).to_pylist()
+        for place, row in zip(mine.tolist(), rows, strict=True):
+            if row["map"] is not None:
+                shape = row["map_height"], row["map_width"]
+                maps[place] = np.array(row["map"], np.float32).reshape(shape)
+    return maps
+
+
+def _read(path: Path, columns: Sequence[str]) -> pa.Table:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # A part is small: threads would cost more than they save.
+            return file.read(columns=list(columns), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        # Arrow reports damage as an OSError without a number, the disk with one.
+        if isinstance(error, OSError) and error.errno:
+            raise
+        mend = "Remove it and type the same `covar-gen errors` command again"
+        raise DamagedRunError("the file is damaged", where=path, mend=mend) from error
 
 
 def label(identity: Mapping[str, Any]) -> str:
-    """A method and all its options, as tables call it.
+    """A method and all its options, as tables call it; its version where that is not today's.
 
     Args:
         identity: of the method.
     """
-    return _label(identity["plugin"], identity["options"])
+    return _label(identity["plugin"], {**identity["options"], **_other_version(identity)})
 
 
 def short_label(identity: Mapping[str, Any]) -> str:
@@ -159,7 +205,18 @@ def short_label(identity: Mapping[str, Any]) -> str:
         for key, value in identity["options"].items()
         if key not in usual or usual[key] != value
     }
-    return _label(identity["plugin"], others)
+    return _label(identity["plugin"], {**others, **_other_version(identity)})
+
+
+def _other_version(identity: Mapping[str, Any]) -> dict[str, Json]:
+    """The version of a method that the installed one is not, as an option of its own.
+
+    Rows of both may lie side by side after an update, and are not the same method's.
+    """
+    plugin, said = _installed(identity["plugin"]), identity.get("version")
+    if plugin is None or said in (None, plugin.version):
+        return {}
+    return {"version": said}
 
 
 def _label(plugin: str, options: Mapping[str, Json]) -> str:
@@ -174,18 +231,23 @@ def is_default(identity: Mapping[str, Any]) -> bool:
         identity: of the method.
 
     Returns:
-        False also for a method that is not among those installed.
+        False also for a method that is not among those installed, or is there in another version.
     """
-    return bool(_usual(identity["plugin"]) == identity["options"])
+    usual = _usual(identity["plugin"])
+    return bool(usual == identity["options"]) and not _other_version(identity)
 
 
 def _usual(method: str) -> dict[str, Json] | None:
     """A method's options where none is given; None where it is not installed."""
+    plugin = _installed(method)
+    return None if plugin is None else plugin.Options().model_dump(mode="json")
+
+
+def _installed(method: str) -> type[Method] | None:
     try:
-        plugin = find(KIND, method, Method)
+        return find(KIND, method, Method)
     except PluginError:
         return None
-    return plugin.Options().model_dump(mode="json")
 
 
 def _order(found: Explained) -> tuple[Any, ...]:
@@ -202,7 +264,7 @@ def _number(value: Json) -> bool:
 def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int64]) -> Explained:
     # Maps are many times the rest; `stored_maps` reads those that are drawn.
     wanted = [name for name in ERRORS.names if not name.startswith("map")]
-    pieces = [pq.read_table(path, columns=wanted, partitioning=None) for path in parts]
+    pieces = [_read(path, wanted) for path in parts]
     table = pa.concat_tables([ERRORS.empty_table().select(wanted), *pieces])
     ok = np.asarray(table["status"].to_numpy() == OK)
     about = read_json(folder / MADE_WITH)["method"]
@@ -230,10 +292,10 @@ def _explained(model: str, folder: Path, parts: list[Path], rows: NDArray[np.int
     )
 
 
-def _lists(column: pa.ChunkedArray, ok: NDArray[np.bool_], width: int) -> NDArray[np.float64]:
-    found = np.full((len(ok), width), np.nan)
+def _lists(column: pa.ChunkedArray, ok: NDArray[np.bool_], width: int) -> NDArray[np.float32]:
+    found = np.full((len(ok), width), np.nan, np.float32)
     # Without a Python object per error: there are millions.
-    found[ok] = np.asarray(pc.list_flatten(column).to_numpy(), np.float64).reshape(-1, width)
+    found[ok] = pc.list_flatten(column).to_numpy().reshape(-1, width)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +61,11 @@ class Question:
 
     def identity(self, model: Model) -> dict[str, Json]:
         """What decides the rows."""
+        return {"model": model.identity(), **self.about()}
+
+    def about(self) -> dict[str, Json]:
+        """The same without the model."""
         return {
-            "model": model.identity(),
             "method": self.method.identity(),
             "masks": self.masks.digest,
             "images": self.results.about["images"],
@@ -102,6 +105,8 @@ class Explainer:
         self.predicted = predicted
         self.device = device
         self.threads = threads
+        # Once for all blocks: there may be hundreds of thousands of images.
+        self.images = question.results.images(["key", "label"])
 
     def explain(self, wrong: NDArray[np.int64]) -> pa.Table:
         """Explain some errors, a few at a time, always the same ones together.
@@ -114,24 +119,32 @@ class Explainer:
         """
         chunks = [wrong[at : at + BATCH].tolist() for at in range(0, len(wrong), BATCH)]
         grids = [self.model.preprocessing.grid]
-        pending: list[Future[list[dict[str, Any]]]] = [
-            self.device.submit(self._batch, batch)
-            for batch in batches(self.question.data, chunks, grids, self.threads)
-        ]
-        found = [row for future in pending for row in future.result()]
-        images = self.question.results.images(["key", "label"]).take(wrong)
+        # Maps are measured beside the device, which goes on with the next batch.
+        with ThreadPoolExecutor(self.threads) as pool:
+            pending = [
+                pool.submit(self._rows, batch, self.device.submit(self._maps, batch))
+                for batch in batches(self.question.data, chunks, grids, self.threads)
+            ]
+            found = [row for future in pending for row in future.result()]
+        images = self.images.take(wrong)
         columns: dict[str, Any] = {name: [row.get(name) for row in found] for name in ERRORS.names}
         columns["key"], columns["label"] = images["key"], images["label"]
         columns["predicted"] = self.predicted[wrong]
         return pa.table(columns, schema=ERRORS)
 
-    def _batch(self, batch: Batch) -> list[dict[str, Any]]:
-        """The rows of a batch of errors."""
+    def _maps(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The map of each error of a batch, float32 (B, h, w), and whether it is flat."""
         preprocessing = self.model.preprocessing
         pixels = preprocessing.normalise(batch.pixels[preprocessing.grid].to(self.device.place))
         texts = self.texts[self.predicted[list(batch.rows)].tolist()][:, None]
         found = self.question.method.explain(self.model, pixels, texts)
-        maps, flat = found.maps[:, 0].cpu().numpy(), found.flat[:, 0].cpu().numpy()
+        return found.maps[:, 0].cpu().numpy(), found.flat[:, 0].cpu().numpy()
+
+    def _rows(
+        self, batch: Batch, made: Future[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+    ) -> list[dict[str, Any]]:
+        """The rows of a batch of errors."""
+        maps, flat = made.result()
         answers = []
         for place, row in enumerate(batch.rows):
             reason, values = batch.reasons[place], maps[place]

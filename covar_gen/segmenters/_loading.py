@@ -27,6 +27,9 @@ NAME = "{class_name}"
 Text = Annotated[str, Field(pattern=r"\{class_name\}")]
 """A text in which the class is named."""
 
+MASK_PIXELS = 1 << 27
+"""Most pixels of masks at the photograph's own size that are held at once: 12 bytes each."""
+
 
 def named(text: str, class_name: str) -> str:
     """A text with the class's name in it."""
@@ -39,6 +42,12 @@ def images_of(batch: Sequence[SegmentRequest]) -> list[Image]:
         np.require(check_image(request.image, f"image of {request.key}"), requirements=("C", "W"))
         for request in batch
     ]
+
+
+def together(size: tuple[int, ...], most: int) -> int:
+    """How many masks of a size (height, width) are held at once: at least one, at most `most`."""
+    height, width = size
+    return max(1, min(most, MASK_PIXELS // (height * width)))
 
 
 def load_model(checkpoint: Checkpoint, model: str, device: torch.device) -> Any:

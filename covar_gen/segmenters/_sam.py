@@ -10,7 +10,7 @@ import numpy as np
 from covar_gen.core.arrays import Image, Mask
 from covar_gen.core.checkpoints import Checkpoint
 from covar_gen.neural.running import arithmetic
-from covar_gen.segmenters._loading import load_images, load_model
+from covar_gen.segmenters._loading import load_images, load_model, together
 
 if TYPE_CHECKING:
     import torch
@@ -117,8 +117,9 @@ class Outliner:
         whole = torch.zeros(tuple(size), dtype=torch.bool, device=self.device)
         # SAM pads images to a square, SAM 2 stretches them.
         padded = [[edge]] if self.padded else []
-        for start in range(0, len(logits), AT_ONCE):
-            part = logits[start : start + AT_ONCE]
+        step = together(size, AT_ONCE)
+        for start in range(0, len(logits), step):
+            part = logits[start : start + step]
             found = self.images.post_process_masks([part], [tuple(size)], *padded)[0]
             whole |= found.flatten(0, 1).any(0)
         return np.asarray(whole.cpu().numpy(), np.bool_)

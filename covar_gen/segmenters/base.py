@@ -60,6 +60,14 @@ class Segmenter(Plugin, ABC):
 
     reads_names: ClassVar[bool] = True
 
+    def fetch(self) -> None:
+        """Have on this machine what `setup` will load, before anybody works in vain.
+
+        Raises:
+            WeightsError: it cannot be had.
+        """
+        self.identity()
+
     @abstractmethod
     def segment(self, batch: Sequence[SegmentRequest]) -> Sequence[Segmentation | Rejected]:
         """One answer per request, in their order."""

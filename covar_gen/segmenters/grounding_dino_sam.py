@@ -143,6 +143,16 @@ class GroundingDinoSam(Segmenter):
         )
         return {**found, "options": options}
 
+    def fetch(self) -> None:
+        """Have the files on this machine; pinned ones are identified without being there.
+
+        Raises:
+            WeightsError: one cannot be had.
+        """
+        for file in self.files:
+            _ = file.found
+        self._text_folder()
+
     def setup(self) -> None:
         """Load both models onto this process's device.
 

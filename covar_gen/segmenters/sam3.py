@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from covar_gen.segmenters._loading import (
     load_model,
     load_tokenizer,
     named,
+    together,
 )
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 
@@ -35,6 +37,12 @@ if TYPE_CHECKING:
 
 KINDS = ("sam3", "sam3_video")
 """Kinds of checkpoints that hold a SAM 3: the published one is of the kind sam3_video."""
+
+AT_ONCE = 64
+"""Instances whose masks are brought to the photograph's size together."""
+
+INSTANCES = ("pred_logits", "pred_boxes", "pred_masks")
+"""The model's answers that are told instance by instance."""
 
 
 class Sam3(Segmenter):
@@ -137,20 +145,16 @@ class Sam3(Segmenter):
         images = images_of(batch)
         texts = [named(self.options.text, request.class_name) for request in batch]
         outputs = self._outputs(images, texts)
-        best = (outputs.pred_logits.sigmoid() * outputs.presence_logits.sigmoid()).amax(-1)
-        if not best.isfinite().all() or not outputs.pred_masks.isfinite().all():
+        scores = outputs.pred_logits.sigmoid() * outputs.presence_logits.sigmoid()
+        if not scores.isfinite().all() or not outputs.pred_masks.isfinite().all():
             raise FloatingPointError("SAM 3's answers are no numbers")
-        found = self.images.post_process_instance_segmentation(
-            outputs,
-            threshold=self.options.threshold,
-            mask_threshold=self.options.mask_threshold,
-            target_sizes=[image.shape[:2] for image in images],
-        )
         answers = []
-        for each, text, score in zip(found, texts, best.tolist(), strict=True):
-            answer = self._answer(each, text)
+        for place, (image, text) in enumerate(zip(images, texts, strict=True)):
+            order = scores[place].argsort(descending=True, stable=True)
+            chosen = order[scores[place][order] > self.options.threshold]
+            answer = self._answer(outputs, place, chosen, image.shape[:2], text)
             if isinstance(answer, Rejected):
-                answer.params["best_score"] = score
+                answer.params["best_score"] = float(scores[place].max())
             answers.append((len(batch), answer))
         return answers
 
@@ -171,20 +175,45 @@ class Sam3(Segmenter):
                 input_ids=words["input_ids"].to(self.device),
                 attention_mask=words["attention_mask"].to(self.device),
             )
-        for name in ("pred_logits", "presence_logits", "pred_boxes", "pred_masks"):
+        for name in ("presence_logits", *INSTANCES):
             outputs[name] = outputs[name].float()
         return outputs
 
-    def _answer(self, found: dict[str, torch.Tensor], text: str) -> Segmentation | Rejected:
-        """The instances of one image as an answer."""
-        order = found["scores"].argsort(descending=True, stable=True)
+    def _answer(
+        self, outputs: Any, place: int, chosen: torch.Tensor, size: tuple[int, ...], text: str
+    ) -> Segmentation | Rejected:
+        """The chosen instances of one image, best first, as an answer.
+
+        A few at a time: the library keeps every mask at the photograph's own size.
+        """
+        import torch
+
+        scores: list[float] = []
+        boxes: list[list[float]] = []
+        whole = torch.zeros(tuple(size), dtype=torch.bool, device=self.device)
+        step = together(size, AT_ONCE)
+        for start in range(0, len(chosen), step):
+            some = chosen[start : start + step]
+            part = SimpleNamespace(
+                presence_logits=outputs.presence_logits[place, None],
+                **{name: outputs[name][place, some][None] for name in INSTANCES},
+            )
+            found = self.images.post_process_instance_segmentation(
+                part,
+                threshold=self.options.threshold,
+                mask_threshold=self.options.mask_threshold,
+                target_sizes=[tuple(size)],
+            )[0]
+            scores += found["scores"].tolist()
+            boxes += found["boxes"].tolist()
+            whole |= found["masks"].bool().any(0)
         params: dict[str, Json] = {
-            "scores": found["scores"][order].tolist(),
-            "boxes": found["boxes"][order].tolist(),
-            "phrases": [text] * len(order),
+            "scores": list(scores),
+            "boxes": [list(box) for box in boxes],
+            "phrases": [text] * len(scores),
             "text": text,
             "dtype": str(self.computed_in).removeprefix("torch."),
         }
-        if not len(order):
+        if not scores:
             return Rejected("no_detection", params)
-        return Segmentation(np.asarray(found["masks"].any(0).cpu().numpy(), np.bool_), params)
+        return Segmentation(np.asarray(whole.cpu().numpy(), np.bool_), params)

@@ -69,7 +69,7 @@ def parts_of(folder: Path) -> dict[str, bytes]:
 def killed_after(command: list[str], folder: Path, parts: int) -> None:
     """Start a command and kill it as soon as there are so many parts, or it has ended."""
     started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and started.poll() is None:
         if len(list(folder.glob("*/errors-*/*.parquet"))) >= parts:
             break

@@ -29,6 +29,7 @@ def test_a_map_is_drawn_and_saved(covar: Covar, star: Path, tmp_path: Path) -> N
     given = ["explain", "--model", "toy:honest", "--image", star, "--text", "a photo of a star."]
     said = covar(*given, "--out", "map.png", "--option", "clusters=5").stdout
     assert "map.png and map-clusters.png" in said
+    assert "flat" not in said
     for name in ("map.png", "map-clusters.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.size == (96, 96)
@@ -50,10 +51,22 @@ def test_the_honest_model_sees_the_star_where_the_star_is(star: Path) -> None:
     assert share > 2 * drawn.mask.mean()
 
 
+def test_an_image_of_one_colour_has_a_flat_map_and_it_is_said(covar: Covar, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40), (90, 120, 60)).save(tmp_path / "grey.png")
+    given = ["explain", "--model", "toy:honest", "--image", "grey.png", "--text", "star"]
+    done = covar(*given, "--out", "map.png")
+    assert "the map is flat" in done.stdout
+    with Image.open(tmp_path / "map.png") as picture:
+        pixels = np.asarray(picture)
+    assert (pixels == pixels[:1, :1, :1]).all(), "no colour is put over it"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         (["--out", "map.gif"], "ends with .png or .npy"),
+        (["--out", "star.png/map.png"], "no folder can be made there"),
+        (["--out", "folder.png"], "a folder, not a file"),
         (["--image", "nowhere.png"], "cannot be read"),
         (["--method", "magic"], "unknown method 'magic'"),
         (["--option", "clusters=900"], "clusters"),
@@ -65,6 +78,7 @@ def test_what_a_user_can_mend_is_one_line(
 ) -> None:
     given = {"--model": "toy:honest", "--image": str(star), "--text": "star", "--out": "map.png"}
     given |= {changes[0]: changes[1]}
+    (star.parent / "folder.png").mkdir()
     words = [word for pair in given.items() for word in pair]
     done = covar("explain", *words, code=2)
     assert len(done.stderr.strip().splitlines()) == 1

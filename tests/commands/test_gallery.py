@@ -482,7 +482,7 @@ def browse(tmp_path: Path) -> Any:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=True,
         )
         said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]

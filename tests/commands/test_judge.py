@@ -24,6 +24,7 @@ from covar_gen.commands import judge as command
 from covar_gen.core.errors import (
     EvaluationFolderError,
     MissingExtraError,
+    ModelError,
     PluginError,
     ToolError,
 )
@@ -345,6 +346,9 @@ def test_a_wrong_choice_of_judge_stops_errors_before_any_is_explained(
     monkeypatch.setattr(errors_command, "run_processes", explain)
     with pytest.raises(PluginError, match="quantil"):
         errors_command.errors(results.root, judge="text_similarity", judge_options={"quantil": 0.5})
+    nowhere = {"model": str(results.root / "no-such-model")}
+    with pytest.raises(ModelError, match="no such folder"):
+        errors_command.errors(results.root, judge="transformers", judge_options=nowhere)
 
 
 def test_a_missing_key_is_said_before_any_error_is_explained_unless_verdicts_are_there(

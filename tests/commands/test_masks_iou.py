@@ -18,7 +18,7 @@ from PIL import Image
 
 from covar_gen.commands.mask_comparison import Compared, Judged, Predicted
 from covar_gen.commands.mask_notes import lines
-from covar_gen.commands.mask_sheet import IGNORED, PREDICTED, REFERENCE, outlined, shown
+from covar_gen.commands.mask_sheet import GROUND, IGNORED, PREDICTED, REFERENCE, outlined, shown
 from covar_gen.commands.mask_tables import Agreement
 from covar_gen.commands.masks_iou import masks_iou
 from covar_gen.core.errors import (
@@ -245,7 +245,7 @@ SQUARE = np.zeros((8, 8), np.uint8)
 SQUARE[2:6, 2:6] = 255
 
 
-def test_a_folder_against_a_folder_has_no_picture(tmp_path: Path) -> None:
+def test_a_folder_is_compared_with_a_folder(tmp_path: Path) -> None:
     save(tmp_path / "mine" / "a" / "1.png", SQUARE)
     save(tmp_path / "mine" / "a" / "2.png", SQUARE * 0)
     save(tmp_path / "mine" / "b" / "3.png", np.roll(SQUARE, 2, axis=1))
@@ -272,7 +272,29 @@ def test_a_folder_against_a_folder_has_no_picture(tmp_path: Path) -> None:
     assert means["pooled", "zero"] == pytest.approx((16 / 32 + 8 / 24) / 2)
     assert any(line == "1 no_reference: b/only" for line in found.notes)
     assert any(line == "1 no_prediction: b/other" for line in found.notes)
+    drawn = np.asarray(Image.open(tmp_path / "iou" / "iou.png").convert("RGB"))
+    ground = np.full((420, 420, 3), GROUND, np.uint8)
+    none = np.zeros((420, 420), np.bool_)
+    pairs = [(SQUARE, SQUARE), (np.roll(SQUARE, 2, axis=1), SQUARE), (SQUARE * 0, SQUARE)]
+    for place, pair in enumerate(pairs):
+        left = 12 + place * (420 + 12)
+        panel = drawn[12 + 40 : 12 + 40 + 420, left : left + 420]
+        mine, theirs = (nearest(mask > 0, (420, 420)) for mask in pair)
+        assert np.array_equal(panel, outlined(ground, mine, theirs, none)), place
+
+
+def test_without_any_iou_there_is_no_picture(tmp_path: Path) -> None:
+    save(tmp_path / "mine" / "a.png", SQUARE[:, :4])
+    save(tmp_path / "theirs" / "a.png", SQUARE)
+    masks_iou(tmp_path / "mine", tmp_path / "theirs", tmp_path / "iou")
+    assert (tmp_path / "iou" / "iou.csv").is_file()
     assert not (tmp_path / "iou" / "iou.png").exists()
+
+
+def test_the_picture_never_becomes_a_predicted_mask(toys: Path) -> None:
+    with pytest.raises(RunFolderError, match="would lie among the predicted masks"):
+        masks_iou(toys / "plain", toys / "annotated", toys / "plain" / "cross" / "iou")
+    assert not (toys / "plain" / "cross" / "iou").exists()
 
 
 def test_sizes_are_brought_together_where_the_picture_is_the_same(tmp_path: Path) -> None:
@@ -312,6 +334,7 @@ def test_imagenet_s_is_recognised_with_its_list_and_merged_classes(tmp_path: Pat
     found = masks_iou(tmp_path / "mine", tmp_path / "theirs")
     assert [r["iou"] for r in found.images.to_pylist()] == [1.0, 1.0]
     assert found.images["label"].to_pylist() == ["n01443537", "n04355933"]
+    assert found.images["object"].to_pylist() == ["class", "class"]
     assert found.images["class_name"].to_pylist()[0] == "goldfish"
     assert _means(found)["label_maps", "zero"] == 1.0
 

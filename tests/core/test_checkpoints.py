@@ -84,6 +84,16 @@ def test_a_folder_is_found_and_hashed_by_content(folder: Make) -> None:
     assert two.identity()["settings"] != one.identity()["settings"]
 
 
+def test_only_the_hub_s_cache_is_believed_what_its_files_are_called(
+    folder: Make, tmp_path: Path
+) -> None:
+    place = folder() / "model.safetensors"
+    place.rename(tmp_path / hashlib.sha256(b"others").hexdigest())
+    place.symlink_to(tmp_path / hashlib.sha256(b"others").hexdigest())
+    found = find(str(place.parent), ("sam",), "tool.option")
+    assert found.sha256 == hashlib.sha256(b"weights").hexdigest()
+
+
 def test_weights_that_are_overwritten_are_hashed_again(folder: Make) -> None:
     found = find(str(folder()), ("sam",), "tool.option")
     before = found.sha256

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tomli_w
@@ -15,11 +18,19 @@ import torch
 from PIL import Image
 
 from covar_gen.core.arrays import Mask
-from covar_gen.core.errors import IncompleteInputError, MixtureError, PluginError
+from covar_gen.core.errors import (
+    DamagedRunError,
+    EvaluationFolderError,
+    IncompleteInputError,
+    MixtureError,
+    PluginError,
+)
 from covar_gen.core.plugins import PluginOptions
 from covar_gen.core.shipped import shipped
-from covar_gen.core.store import Run
+from covar_gen.core.store import MANIFEST, Run
 from covar_gen.evaluation import error_sources as stage
+from covar_gen.evaluation import evaluated
+from covar_gen.evaluation import explained as explaining
 from covar_gen.evaluation.attribution.base import Explanation, Method, get_method
 from covar_gen.evaluation.error_sources import SWEEP, error_sources, variants
 from covar_gen.evaluation.explained import (
@@ -32,7 +43,7 @@ from covar_gen.evaluation.explained import (
 )
 from covar_gen.evaluation.masks import Masks
 from covar_gen.evaluation.preparing import Place
-from covar_gen.evaluation.results import CLASS_ROWS, Results, open_results
+from covar_gen.evaluation.results import CLASS_ROWS, MADE_WITH, Results, open_results
 from covar_gen.evaluation.rows import MARGINS, THRESHOLDS
 from covar_gen.evaluation.zero_shot import Settings, evaluate
 
@@ -118,8 +129,8 @@ def test_a_sweep_explains_with_every_choice_and_leaves_what_is_there(
     folder = results.folder("toy:shortcut")
     before = {path: path.read_bytes() for path in folder.glob("errors-*/*.parquet")}
     loaded = []
-    real = stage.load_model
-    monkeypatch.setattr(stage, "load_model", lambda *a, **b: loaded.append(a) or real(*a, **b))
+    real = evaluated.load_model
+    monkeypatch.setattr(evaluated, "load_model", lambda *a, **b: loaded.append(a) or real(*a, **b))
     told = []
     error_sources(results.root, sweep=True, report=lambda *each: told.append(each))
     found = explained(open_results(results.root))
@@ -213,6 +224,9 @@ def test_a_method_is_called_by_its_options_in_short_by_those_that_are_not_defaul
     assert (short_label(other), is_default(other)) == ("cci: clusters 3, layers last", False)
     fewer = {"plugin": "cci", "options": {"clusters": 7}}
     assert not is_default(fewer)
+    old = {**usual, "version": "0"}
+    assert (short_label(old), is_default(old)) == ("cci: version 0", False)
+    assert label(old) != label(usual)
     unknown = {"plugin": "unheard_of", "options": {"b": 1, "a": 2}}
     assert (short_label(unknown), is_default(unknown)) == ("unheard_of: a 2, b 1", False)
     assert not is_default({"plugin": "unheard_of", "options": {}})
@@ -267,6 +281,95 @@ def test_other_images_and_missing_masks_are_refused(
     monkeypatch.setattr(stage, "open_results", lambda _root: results)
     with pytest.raises(MixtureError, match="not those evaluated"):
         error_sources(results.root)
+
+
+def test_only_the_parts_of_the_maps_wanted_are_read_and_each_explanation_once(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BLOCK", 16)
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner())
+    error_sources(results.root)
+    opened = open_results(results.root)
+    (found,) = explained(opened)
+    count = len(found.rows)
+    read: list[str] = []
+    real = explaining._read
+    monkeypatch.setattr(
+        explaining, "_read", lambda path, columns: read.append(path.name) or real(path, columns)
+    )
+    assert explained(opened)[0] is found
+    assert read == []
+    # Another map in the second part: places count over all parts.
+    second = sorted(found.folder.glob("*.parquet"))[1]
+    table = pq.read_table(second)
+    maps = table["map"].to_pylist()
+    maps[3] = [float(number) for number in range(64)]
+    place = table.column_names.index("map")
+    pq.write_table(table.set_column(place, "map", pa.array(maps, pa.list_(pa.float32()))), second)
+    drawn = stored_maps(found, [19, 1, 16, 19])
+    assert sorted(read) == ["000000000-000000016.parquet", "000000016-000000032.parquet"]
+    assert [None if one is None else one[7, 7] for one in drawn] == [63, 0, 0, 63]
+    assert stored_maps(found, []) == []
+    for wrong in (-1, count):
+        with pytest.raises(IndexError):
+            stored_maps(found, [wrong])
+    second.unlink()
+    assert explained(opened) == [], "a part is missing"
+    error_sources(results.root)
+    assert len(explained(opened)) == 1
+    second.write_bytes(second.read_bytes()[:-20])
+    with pytest.raises(DamagedRunError, match="covar-gen errors"):
+        explained(open_results(results.root))
+
+
+def test_finished_rows_are_not_passed_off_as_those_of_other_masks(
+    results: Results, benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks lie under the same names whoever made them."""
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner())
+    error_sources(results.root)
+    other = tmp_path / "other"
+    shutil.copytree(benchmark, other)
+    manifest = pq.read_table(other / MANIFEST)
+    place = manifest.column_names.index("mask_sha256")
+    made = ["0" * 64 if each else None for each in manifest["mask_sha256"].to_pylist()]
+    changed = manifest.set_column(place, manifest.schema.field(place), pa.array(made))
+    pq.write_table(changed, other / MANIFEST)
+    with pytest.raises(MixtureError, match="masks") as refused:
+        error_sources(results.root, masks=str(other))
+    assert "\n" not in refused.value.line()
+    assert "errors-corner" in refused.value.mend
+    error_sources(results.root, masks=str(benchmark))
+    # Nor as those of other weights, evaluated anew in the same place.
+    about = results.folder("toy:shortcut") / MADE_WITH
+    changed_model = json.loads(about.read_text())
+    changed_model["model"]["weights"] = "others"
+    about.write_text(json.dumps(changed_model))
+    with pytest.raises(MixtureError, match="model"):
+        error_sources(results.root)
+
+
+def test_where_the_masks_were_is_noted_beside_the_rows(
+    results: Results, benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "get_method", lambda _name, **_options: Corner())
+    moved = tmp_path / "moved"
+    shutil.copytree(benchmark, moved)
+    error_sources(results.root, masks=str(moved))
+    (found,) = explained(open_results(results.root))
+    (path,) = found.folder.glob("made_with-*.json")
+    assert json.loads(path.read_text())["masks"] == str(moved)
+    assert "masks" in json.loads((found.folder / MADE_WITH).read_text())
+
+
+def test_without_a_complete_model_there_is_nothing_to_explain(results: Results) -> None:
+    for part in results.parts("toy:shortcut"):
+        part.unlink()
+    with pytest.raises(EvaluationFolderError, match="no model is complete") as refused:
+        error_sources(results.root)
+    assert "\n" not in refused.value.line()
+    with pytest.raises(IncompleteInputError, match="no prediction yet"):
+        error_sources(results.root, models=["toy:shortcut"])
 
 
 def test_masks_made_for_a_folder_of_images_are_found_by_content(

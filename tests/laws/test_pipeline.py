@@ -64,7 +64,7 @@ def test_decoding_and_encoding_go_on_while_the_model_works(
         def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
             self.calls += 1
             if self.calls == 1:
-                assert decoded.acquire(timeout=20), "nothing was decoded while the model worked"
+                assert decoded.acquire(timeout=120), "nothing was decoded while the model worked"
             else:
                 entered.set()
             return whole(batch)

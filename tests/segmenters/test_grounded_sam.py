@@ -13,7 +13,7 @@ import torch
 from covar_gen.core import plugins
 from covar_gen.core.arrays import Rejected
 from covar_gen.core.errors import DeviceMemoryError, PluginError
-from covar_gen.segmenters import _sam
+from covar_gen.segmenters import _loading, _sam
 from covar_gen.segmenters._detector import caption
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 from covar_gen.segmenters.grounded_sam import GroundedSam
@@ -69,6 +69,9 @@ def same(one: Sequence[Segmentation | Rejected], other: Sequence[Segmentation | 
             detections(first), detections(second), (1e-3, 1e-5), strict=True
         ):
             np.testing.assert_allclose(left, right, atol=tolerance, rtol=0)
+        assert first.params["phrases"] == second.params["phrases"]
+        expected = (each.params.get("outline_scores", []) for each in (first, second))
+        np.testing.assert_allclose(*expected, atol=1e-3)
         if isinstance(first, Segmentation) and isinstance(second, Segmentation):
             union = (first.mask | second.mask).sum()
             assert (first.mask & second.mask).sum() >= 0.999 * union
@@ -120,6 +123,11 @@ def test_the_answers_do_not_depend_on_the_batch(
     assert len(found) >= 3
     assert len({len(answer.params["boxes"]) for answer in found}) > 1
     assert all(0.05 < answer.mask.mean() < 0.95 for answer in found)
+    # Each speaks of its own text.
+    names = ("cat", "dog", "st bernard", "bird", "red disc")
+    for name, answer in zip(names, together, strict=True):
+        words = {word for phrase in answer.params["phrases"] for word in phrase.split()}
+        assert words <= {*name.split(), f"{name.split()[-1]},", ",", "foreground", "objects"}
 
 
 def test_images_of_one_size_pass_each_model_once(
@@ -216,9 +224,26 @@ def test_several_boxes_are_united_and_each_matters(
     assert any((united != mask).any() for mask in alone)
     # However many boxes go through the decoder at once.
     monkeypatch.setattr(_sam, "AT_ONCE", 2)
+    monkeypatch.setattr(_loading, "MASK_PIXELS", 1)
     again = outliner.outline([image, image], [boxes[:1], boxes])
     np.testing.assert_array_equal(again[0][0], alone[0])
     np.testing.assert_array_equal(again[1][0], united)
+
+
+def test_the_mask_unites_the_outlines_of_all_boxes_that_are_told(
+    make: Make, requests: list[SegmentRequest]
+) -> None:
+    segmenter = make(box_threshold=0.2)
+    grown = 0
+    for request, answer in zip(requests, segmenter.segment(requests), strict=True):
+        if isinstance(answer, Rejected):
+            continue
+        image, boxes = request.image.copy(), torch.tensor(answer.params["boxes"])
+        mask, expected = segmenter.outliner.outline([image], [boxes])[0]
+        assert (answer.mask != mask).mean() < 0.001
+        np.testing.assert_allclose(answer.params["outline_scores"], expected, atol=1e-3)
+        grown += int((mask & ~segmenter.outliner.outline([image], [boxes[:1]])[0][0]).sum())
+    assert grown > 100
 
 
 @pytest.mark.parametrize(("detector", "sam"), PAIRS)
@@ -336,4 +361,9 @@ def test_the_identity_tells_weights_by_their_content(
     settings = moved / "processor_config.json"
     settings.write_text(settings.read_text(encoding="utf-8").replace("96", "128"), encoding="utf-8")
     assert make(detector=moved).identity() != one
+    moved = shutil.copytree(checkpoints / "sam", tmp_path / "other")
+    assert make(sam=moved).identity() == one
+    settings = moved / "config.json"
+    settings.write_text(settings.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    assert make(sam=moved).identity() != one
     assert str(tmp_path) not in str(one)

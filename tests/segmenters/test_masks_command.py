@@ -125,6 +125,13 @@ def test_what_cannot_be_had_is_one_line_and_exit_code_2(
     assert said.startswith("WeightsError: grounded_sam.detector: IDEA-Research/grounding-dino-tiny")
     assert "hf download IDEA-Research/grounding-dino-tiny" in said
     assert said.count("\n") == 1
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
+    said = covar(
+        tmp_path, "masks", data, "--out", "a", "--segmenter=grounding_dino_sam", code=2, **away
+    )
+    assert "missing: groundingdino_swint_ogc.pth" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "a").exists()
     wrong = f"--option=weights={checkpoints / 'clip'}"
     said = covar(tmp_path, "masks", data, "--out", "b", "--segmenter", "sam3", wrong, code=2)
     assert said.startswith("WeightsError: sam3.weights: ")

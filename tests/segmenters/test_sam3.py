@@ -14,6 +14,7 @@ import torch
 from covar_gen.core import plugins
 from covar_gen.core.arrays import Rejected
 from covar_gen.core.errors import DeviceMemoryError, WeightsError
+from covar_gen.segmenters import _loading
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 from covar_gen.segmenters.sam3 import Sam3
 
@@ -79,6 +80,27 @@ def test_the_instances_are_those_of_the_librarys_own_processor(
     order = theirs["scores"].argsort(descending=True)
     np.testing.assert_allclose(ours.params["scores"], theirs["scores"][order], atol=1e-6)
     np.testing.assert_allclose(ours.params["boxes"], theirs["boxes"][order], atol=1e-4)
+
+
+def test_few_masks_of_a_large_photograph_are_held_at_once(
+    segmenter: Sam3, requests: list[SegmentRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = segmenter.segment(requests)
+    held: list[int] = []
+    process = segmenter.images.post_process_instance_segmentation
+
+    def counted(outputs: Any, **options: Any) -> Any:
+        held.append(outputs.pred_masks.shape[1])
+        return process(outputs, **options)
+
+    monkeypatch.setattr(segmenter.images, "post_process_instance_segmentation", counted)
+    monkeypatch.setattr(_loading, "MASK_PIXELS", 2 * 64 * 48)
+    for one, other in zip(whole, segmenter.segment(requests), strict=True):
+        assert one.params == other.params
+        if isinstance(one, Segmentation) and isinstance(other, Segmentation):
+            np.testing.assert_array_equal(one.mask, other.mask)
+    assert max(held) == 2
+    assert sum(held) == sum(len(answer.params["scores"]) for answer in whole)
 
 
 def test_the_answer_depends_on_the_text_and_on_the_image(

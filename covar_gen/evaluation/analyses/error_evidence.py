@@ -30,6 +30,11 @@ FIGURE_MODEL = "ViT-B-16-quickgelu/openai"
 """Figure 1(d) says ViT-B/16 only; section 4.2 sets it beside table 4's of OpenAI."""
 _TWO = 2
 """Photographs: the fewest that can differ."""
+UNKNOWN = 5.0
+"""Percent of the errors: where more lack what a share rests on, it says nothing about a claim."""
+_LACKING = {BACKGROUND: ("unexplained",), FINE: ("unexplained", "unscored")}
+"""Share -> kinds of errors that might be in it, and of which that is not known."""
+_NEEDED = {BACKGROUND: "masks of", FINE: "masks and verdicts on"}
 
 
 class ErrorEvidence:
@@ -40,6 +45,8 @@ class ErrorEvidence:
         parts: names of the T subsets and data sets.
         shares: for BACKGROUND and FINE float64 (1 + R, M, T); FINE is missing where nobody judged.
         judge: who judged which classes look alike; empty where nobody did.
+        unknown: for the same, float64 (M, T): percent of the errors that might be in the share too,
+            had they a mask or a verdict; empty where that is none.
     """
 
     def __init__(
@@ -48,11 +55,13 @@ class ErrorEvidence:
         parts: Sequence[str],
         shares: Mapping[str, Values],
         judge: str,
+        unknown: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> None:
         self.models = tuple(models)
         self.parts = tuple(parts)
         self.shares = dict(shares)
         self.judge = judge
+        self.unknown = dict(unknown or {})
 
     @cached_property
     def group(self) -> tuple[str, ...]:
@@ -93,7 +102,12 @@ class ErrorEvidence:
         if part not in self.parts:
             known = "subset " if part in EIGHT else ""
             raise MissingEvidence(f"{known}{part}")
-        found: Values = self.shares[kind][:, self.models.index(model), self.parts.index(part)]
+        place = self.models.index(model), self.parts.index(part)
+        lacking = float(self.unknown[kind][place]) if kind in self.unknown else 0.0
+        if lacking > UNKNOWN:
+            what = f"{_NEEDED[kind]} {lacking:.1f}% of the errors of {model} on {part}"
+            raise MissingEvidence(what)
+        found: Values = self.shares[kind][:, *place]
         return found
 
     def each(self, kind: str, part: str, models: Sequence[str] | None = None) -> Values:
@@ -129,8 +143,12 @@ def measured_errors(results: Results, replicates: int, seed: int) -> ErrorEviden
     judge = pairs.judge
     wanted = (BACKGROUND, FINE) if judge else (BACKGROUND,)
     sums = []
+    unknown: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in wanted}
     for found in chosen:
         marks = kinds(found, pairs)
+        for kind in wanted:
+            lacking = np.any([marks[name] for name in _LACKING[kind]], axis=0)
+            unknown[kind].append(part_sums(images, parts, found.rows[lacking]).sum(axis=0))
         sums.append(part_sums(images, parts, found.rows))
         sums += [part_sums(images, parts, found.rows[marks[kind].astype(bool)]) for kind in wanted]
     if not sums:
@@ -141,11 +159,13 @@ def measured_errors(results: Results, replicates: int, seed: int) -> ErrorEviden
     ).reshape(replicates, *counts.shape[1:])
     whole = np.concatenate([counts.sum(axis=0)[None], drawn])
     lonely = (counts[:, :, 0] > 0).sum(axis=0) < _TWO
-    shares = {}
+    shares, open_shares = {}, {}
     for place, kind in enumerate(wanted, 1):
         shares[kind] = 100 * ratio(whole[:, :, place], whole[:, :, 0])
         shares[kind][1:, lonely] = np.nan
-    return ErrorEvidence([found.model for found in chosen], list(parts), shares, judge)
+        open_shares[kind] = 100 * ratio(np.stack(unknown[kind]), whole[0, :, 0])
+    names = [found.model for found in chosen]
+    return ErrorEvidence(names, list(parts), shares, judge, open_shares)
 
 
 def published_errors(models: Sequence[str]) -> ErrorEvidence:

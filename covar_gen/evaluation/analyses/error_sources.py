@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from covar_gen.evaluation.analyses.accuracy import names, totals, with_average
+from covar_gen.evaluation.analyses.accuracy import names, too_few, totals, with_average
 from covar_gen.evaluation.analyses.columns import (
     FLAG,
     MODEL,
@@ -40,10 +40,11 @@ SHARES = {
     "undecided": "overlaps too close to decide, or a map that says nothing, percent",
     "unexplained": "without a mask, or an image that could not be explained, percent",
     "mass": "mean share of the map's positive mass on the background, percent",
-    "chance": "what would be called background-driven of random maps of the same values, percent",
+    "chance": "what would be called background-driven if each map were a random one of the same "
+    "values, percent of all errors",
     "excess": "errors whose map has more of its mass on the background than the background fills "
     "of what the model saw: background-driven without a threshold, percent of all errors",
-    "excess_chance": "what `excess` would hold of random maps of the same values, percent",
+    "excess_chance": "what `excess` would hold of such random maps, percent of all errors",
 }
 
 METHOD = "the attribution method and its options"
@@ -141,7 +142,12 @@ def _judged_at(found: Explained, threshold: float, margin: float) -> list[NDArra
     """Background-driven, undecided, and chance of being background-driven, error by error."""
     background, _, undecided = drivers(found, threshold, margin)
     chance = found.chance_each[:, THRESHOLDS.index(threshold), MARGINS.index(margin)]
-    return [background, undecided, chance]
+    return [background, undecided, _of_all(found, chance)]
+
+
+def _of_all(found: Explained, chance: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Chance error by error, comparable with the shares: 0 where no verdict can be given."""
+    return np.where(found.ok & ~found.flat, chance, 0.0)
 
 
 def drivers(
@@ -158,7 +164,8 @@ def drivers(
         Three times bool (E,), disjoint; errors without overlaps are in none of them.
     """
     place = THRESHOLDS.index(threshold)
-    difference = found.on_background[:, place] - found.on_object[:, place]
+    on, off = (each[:, place].astype(float) for each in (found.on_object, found.on_background))
+    difference = off - on
     decided = found.ok & ~found.flat & (np.abs(difference) >= margin) & (difference != 0)
     return decided & (difference > 0), decided & (difference < 0), found.ok & ~decided
 
@@ -180,9 +187,9 @@ def kinds(found: Explained, pairs: Judged) -> dict[str, NDArray[np.floating] | N
         "undecided": undecided,
         "unexplained": ~found.ok,
         "mass": found.mass,
-        "chance": found.chance,
+        "chance": _of_all(found, found.chance),
         "excess": found.excess,
-        "excess_chance": found.chance_excess,
+        "excess_chance": _of_all(found, found.chance_excess),
     }
 
 
@@ -207,13 +214,16 @@ def _rows(
     replicates: int,
     seed: int,
 ) -> _Rows:
-    """Each mark as a share of the errors, per subset and on average, with its interval."""
+    """Each mark as a share of the errors, per subset and on average, with its interval.
+
+    There is no interval where all errors, or all that a mean is over, are of one photograph.
+    """
     width = len(images.subsets)
     sums = [_sums(images, found.rows, np.ones(len(found.rows)))]
     for mark in marks:
         values = np.asarray(mark, np.float64)
         there = ~np.isnan(values)
-        # Mass and chance are means over the errors that have them; the others over all errors.
+        # Mass is a mean over the errors that have one; the others are over all errors.
         sums.append(_sums(images, found.rows, np.where(there, values, 0.0)))
         sums.append(_sums(images, found.rows, there.astype(np.float64)))
 
@@ -222,6 +232,7 @@ def _rows(
         return with_average(100 * ratio(counts[:, 1::2], counts[:, 2::2]), images)
 
     estimate = bootstrap(np.hstack(sums), statistic, replicates=replicates, seed=seed)
+    estimate = estimate.without(np.stack([too_few(each, images) for each in sums[2::2]]))
     return _Rows(
         names(images),
         totals(sums[0].sum(axis=0), images),

@@ -134,6 +134,14 @@ class Judge(Plugin, ABC):
                 classes.
         """
 
+    def reach(self) -> None:
+        """See that it could answer, before hours of work that end with questions to it.
+
+        Raises:
+            CovarError: it could not: no key, no such model.
+        """
+        self.setup()
+
     @abstractmethod
     def judge(self, pairs: Sequence[ClassPair]) -> list[Verdict]:
         """One verdict for each pair, in their order.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import ToolError
@@ -29,6 +29,11 @@ from covar_gen.evaluation.judges.base import ClassPair, Judge, Verdict
 _DEFAULT_SERVER = "https://api.openai.com/v1"
 _KEY_REFUSED = (401, 403)
 _UNKNOWN = 404
+
+
+def _none_in_words(value: object) -> object:
+    """`none` as it is typed on a command line, which knows no null."""
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
 class OpenAI(Judge):
@@ -67,7 +72,9 @@ class OpenAI(Judge):
         api_key_env: Annotated[str, Field(min_length=1)] = "OPENAI_API_KEY"
         style: Style = "paper"
         examples: bool = False
-        temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
+        temperature: Annotated[
+            Annotated[float, Field(ge=0, le=2)] | None, BeforeValidator(_none_in_words)
+        ] = 0.0
         concurrency: Annotated[int, Field(ge=1, le=256)] = 8
         timeout_s: Annotated[float, Field(gt=0)] = 60.0
         retries: Annotated[int, Field(ge=0, le=10)] = 4

@@ -108,6 +108,33 @@ class Transformers(Judge):
             "prompt": prompt_digest("paper", examples=options.examples),
         }
 
+    def reach(self) -> None:
+        """See that the model's files are here, or fetch them; nothing is loaded.
+
+        Raises:
+            ModelError: they cannot be found.
+        """
+        self._files()
+
+    def _files(self) -> Path:
+        """The folder of the model's files; who speaks is known from then on."""
+        options = self.options
+        folder = Path(options.model).expanduser()
+        if folder.is_dir():
+            self._speaker = f"{folder.name}@{(self._content or '')[:12]}"
+        elif folder.is_absolute() or options.model.startswith("."):
+            mend = "Give a folder, or an id of the Hub (owner/name)"
+            raise ModelError("there is no such folder", where=options.model, mend=mend)
+        else:
+            folder = fetch(
+                options.model, (*SMALL, *_WEIGHTS), revision=options.revision, where=options.model
+            )
+            self._speaker = f"{options.model}@{folder.name[:12]}"
+        if not (folder / "config.json").is_file():
+            mend = "Give the folder of an instruction model of transformers, or its id on the Hub"
+            raise ModelError("there is no config.json", where=options.model, mend=mend)
+        return folder
+
     def setup(self) -> None:
         """Load the model and its tokenizer.
 
@@ -120,14 +147,7 @@ class Transformers(Judge):
         if self._model is not None:
             return
         options = self.options
-        folder = Path(options.model).expanduser()
-        if folder.is_dir():
-            self._speaker = f"{folder.name}@{(self._content or '')[:12]}"
-        else:
-            folder = fetch(
-                options.model, (*SMALL, *_WEIGHTS), revision=options.revision, where=options.model
-            )
-            self._speaker = f"{options.model}@{folder.name[:12]}"
+        folder = self._files()
         kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         place = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
         with one_line(options.model, "transformers"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,6 @@ from covar_gen.evaluation.explained import Explained, explained, judged, stored_
 from covar_gen.evaluation.metrics.regions import THRESHOLD
 from covar_gen.evaluation.preprocessing import Grid
 from covar_gen.evaluation.report import examples as showing
-from covar_gen.evaluation.report.choosing import Chosen
 from covar_gen.evaluation.report.thumbnails import explained_pair, read
 from covar_gen.evaluation.results import MADE_WITH, Results, read_json
 from covar_gen.evaluation.rows import THRESHOLDS
@@ -96,6 +95,7 @@ class Pick(NamedTuple):
         place: index among the model's errors.
         row: of the image.
         draw: what the draw gave it, in [0, 2**64): the smallest come first.
+        at: index among the model's candidates.
     """
 
     verdict: str
@@ -103,6 +103,7 @@ class Pick(NamedTuple):
     place: int
     row: int
     draw: int
+    at: int = 0
 
 
 def error_examples(
@@ -114,18 +115,21 @@ def error_examples(
         results: the evaluation folder.
         methods: model -> the explanation that is shown, as the tables name it.
     """
-    candidates = []
+    candidates: list[Pick] = []
+    kept: dict[str, Explained] = {}
     for model, method in methods.items():
         found = _explanation(results, model, method)
-        candidates += _candidates(results, found) if found else []
+        if found is not None:
+            mine = _candidates(results, found)
+            kept[model] = _only(found, [pick.place for pick in mine])
+            candidates += [pick._replace(at=at) for at, pick in enumerate(mine)]
     picks = choose(results, candidates)
     made: dict[Pick, ErrorExample] = {}
     said: list[str] = []
     data = _data(results, said)
-    for model, method in methods.items():
+    for model, found in kept.items():
         mine = [pick for pick in picks if pick.model == model]
-        found = _explanation(results, model, method) if mine else None
-        if found:
+        if mine:
             made |= zip(mine, _of_model(results, found, mine, data, said), strict=True)
     return [made[pick] for pick in picks], list(dict.fromkeys(said))
 
@@ -158,9 +162,19 @@ def choose(results: Results, candidates: Sequence[Pick]) -> list[Pick]:
 
 
 def _explanation(results: Results, model: str, method: str) -> Explained | None:
-    """A model's errors as a method explains them; those of one model are in memory at a time."""
-    of_model = explained(Chosen(results, [model]))
-    return next((found for found in of_model if found.method == method), None)
+    """A model's errors as a method explains them."""
+    there = (found for found in explained(results) if found.model == model)
+    return next((found for found in there if found.method == method), None)
+
+
+def _only(found: Explained, places: Sequence[int]) -> Explained:
+    """Some of the explained errors, in the order of their places: all would fill the memory."""
+    arrays: dict[str, Any] = {
+        one.name: value[list(places)]
+        for one in fields(found)
+        if isinstance(value := getattr(found, one.name), np.ndarray)
+    }
+    return replace(found, **arrays, reasons=tuple(found.reasons[at] for at in places))
 
 
 def _candidates(results: Results, found: Explained) -> list[Pick]:
@@ -214,7 +228,7 @@ def _of_model(
 
 def _told(results: Results, found: Explained, pick: Pick, fact: dict[str, Any]) -> ErrorExample:
     """An example without its pictures."""
-    names, at = results.classes.names, pick.place
+    names, at = results.classes.names, pick.at
     threshold = THRESHOLDS.index(THRESHOLD)
     ok = bool(found.ok[at])
     why = "the map says nothing" if ok and found.flat[at] else ""
@@ -280,6 +294,6 @@ def _places(results: Results, found: Explained) -> list[str]:
 def _mask(masks: Masks | None, row: int, image: Image) -> Mask | None:
     try:
         mask = masks.of(row) if masks else None
-    except OSError:
+    except (CovarError, OSError):
         return None
     return mask if mask is not None and mask.shape == image.shape[:2] else None

@@ -207,12 +207,12 @@ def _study(rows: Sequence[Row], name: str, folder: str, *, folded: bool) -> Draw
 
 def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Curves by their names: the layers, and what else was not the same in all of them."""
-    settings = ("target", "ties", "points", "seed")
+    settings = ("target", "ties", "points", "seed", "n_images")
     apart = [key for key in settings if len({row[key] for row in rows}) > 1]
     found: dict[str, list[Row]] = {}
     for row in rows:
         layers = LAYERS.get(row["layers"], f"{row['layers']} layers")
-        more = "".join(f", {key} {row[key]}" for key in apart)
+        more = "".join(f", {key.removeprefix('n_')} {row[key]}" for key in apart)
         found.setdefault(f"{layers}{more}", []).append(row)
     return found
 

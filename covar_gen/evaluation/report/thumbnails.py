@@ -88,6 +88,9 @@ def explained_pair(
     share = _resized(inside, size)
     # The map is zero where the model saw nothing: that must not leak into the pixels beside it.
     heat = _resized(pixel_map(values, grid, height, width), size) / np.maximum(share, 1e-6)
+    if np.ptp(values) == 0:
+        # Rounding must not make a picture of a map that says nothing.
+        heat = np.zeros_like(heat)
     visible = share >= 0.5  # noqa: PLR2004 - half of the pixel
     return picture, _outlined(np.asarray(overlay(small, heat, visible)), shape)
 

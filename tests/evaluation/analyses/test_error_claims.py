@@ -107,6 +107,50 @@ def test_classes_that_do_not_look_alike_are_no_fine_grained_confusion(
     assert row["missing"] == "a judge of which classes look alike (covar-gen errors)"
 
 
+@pytest.mark.parametrize(("lacking", "said"), [(5, HOLDS), (6, OPEN)])
+def test_pairs_without_a_verdict_are_no_evidence_against_confusion(
+    evaluation: Writer, explain: Writer, lacking: int, said: str
+) -> None:
+    """Of a hundred errors of each subset some confuse classes that nobody has judged."""
+    labels = [0 if n >= lacking else 2 for n in range(100)]
+    images = [
+        {"label": label, "subset": subset, "source": f"s{n:02d}"}
+        for subset in EIGHT
+        for n, label in enumerate(labels)
+    ]
+    found = evaluation(images, {OPENAI: [1] * len(images)}, block=1000)
+    found = explain(found, OPENAI, ["object"] * len(images))
+    rows = [
+        {"truth": 0, "predicted": 1, "similar": True, "judge": "j 1"},
+        {"truth": 2, "predicted": 1, "similar": None, "judge": "j 1", "reason": "call_failed"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), found.root / "judged.parquet")
+    row = whole(found)["fine-grained confusion persists"]
+    assert row["verdict"] == said
+    if said == OPEN:
+        missing = f"masks and verdicts on 6.0% of the errors of {OPENAI} on bg_varied"
+        assert row["missing"] == missing
+
+
+def test_errors_without_a_mask_are_no_evidence_for_few_background_errors(
+    evaluation: Writer, explain: Writer
+) -> None:
+    images = [
+        {"label": 0, "subset": subset, "source": f"s{n:02d}"}
+        for subset in EIGHT
+        for n in range(PHOTOGRAPHS)
+    ]
+    made = evaluation(images, {OPENAI: [1] * len(images)}, block=500)
+    driven = ["object"] * len(images)
+    driven[:2] = [None] * 2
+    found = measured_errors(explain(made, OPENAI, driven), 10, 0)
+    with pytest.raises(MissingEvidence, match=r"masks of 10\.0% of the errors"):
+        found.of("background", OPENAI, EIGHT[0])
+    assert found.of("background", OPENAI, EIGHT[1])[0] == 0
+    with pytest.raises(MissingEvidence, match="masks of"):
+        found.of("background", OPENAI, AVERAGE)
+
+
 def test_a_subset_that_is_not_there_is_missing(wrong: Callable[..., Results]) -> None:
     found = whole(wrong({OPENAI: dict.fromkeys(EIGHT[:-1], 10)}))
     assert found["scale has the most background errors"]["missing"] == "subset scale"

@@ -114,9 +114,45 @@ def test_what_random_maps_would_be_called_is_said_subset_by_subset(
         row["subset"]: row
         for row in analysis.error_sources(little_benchmark, replicates=2).to_pylist()
     }
-    assert (rows[first]["chance"], rows[second]["chance"]) == (37.5, 75.0)
+    # Of all errors, as the shares that they are compared with: the last one has no mask.
+    assert (rows[first]["chance"], rows[second]["chance"]) == (37.5, 50.0)
     assert rows[first]["excess_chance"] == pytest.approx(125 / 3)
-    assert rows[second]["excess_chance"] == 50.0
+    assert rows[second]["excess_chance"] == pytest.approx(100 / 3)
+    assert rows[second]["mass"] == pytest.approx(45.0)
+    # Nor is a map that says nothing called anything, however it is shuffled.
+    found.flat[3] = True
+    (row,) = [
+        row
+        for row in analysis.error_sources(little_benchmark, replicates=2).to_pylist()
+        if row["subset"] == second
+    ]
+    assert row["chance"] == pytest.approx(50 / 3)
+
+
+def test_errors_of_one_photograph_have_no_interval(
+    little_benchmark: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = little_benchmark.images(["subset", "source"])
+    subsets, sources = (np.array(rows[name].to_pylist()) for name in ("subset", "source"))
+    mine = subsets == "scale"
+    one = np.flatnonzero(mine & (sources == sources[mine][0]))
+    other = np.flatnonzero(mine & (sources != sources[mine][0]))
+    monkeypatch.setattr(analysis, "judged", lambda _results: Judged("", {}))
+
+    def row(chosen: list[int]) -> dict[str, float | None]:
+        found = replace(six(), rows=np.array(chosen))
+        monkeypatch.setattr(analysis, "explained", lambda _results: [found])
+        table = analysis.error_sources(little_benchmark, replicates=20).to_pylist()
+        return next(each for each in table if each["subset"] == "scale")
+
+    alone = row([int(one[0])] * 6)
+    assert alone["background"] == pytest.approx(100 / 6)
+    ends = [alone[f"{name}_{end}"] for name in ("background", "mass") for end in ("low", "high")]
+    assert ends == [None] * 4
+    # The last error has no mass: that of the others is of one photograph still.
+    two = row([int(one[0])] * 5 + [int(other[0])])
+    assert None not in (two["background_low"], two["background_high"])
+    assert (two["mass_low"], two["mass_high"]) == (None, None)
 
 
 def test_the_sensitivity_table_has_a_row_for_each_threshold_and_margin(

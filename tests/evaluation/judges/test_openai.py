@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from covar_gen.core.changes import changes
 from covar_gen.core.errors import MissingExtraError, PluginError, ToolError
 from covar_gen.core.prompts import load_prompt
 from covar_gen.evaluation.judges import ClassPair, Judge, Verdict, get_judge
@@ -407,6 +408,14 @@ def test_without_the_client_the_command_that_installs_it_is_named(
 def test_wrong_options_are_refused_by_their_names(options: dict[str, Any]) -> None:
     with pytest.raises(PluginError, match=next(iter(options))):
         get_judge("openai", **options)
+
+
+def test_no_temperature_can_be_typed() -> None:
+    """Some models take none but their own; a command line knows no null."""
+    judge = get_judge("openai", **changes(["temperature=none"]))
+    assert judge.identity()["temperature"] is None
+    with pytest.raises(PluginError, match="temperature"):
+        get_judge("openai", **changes(["temperature=nothing"]))
 
 
 def test_the_identity_holds_what_decides_an_answer_and_nothing_else(

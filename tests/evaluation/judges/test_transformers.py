@@ -207,6 +207,11 @@ def test_a_model_that_is_not_there_is_refused_in_a_line(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="neither in the cache of the Hugging Face Hub"):
         get_judge("transformers", model="owner/no-such-model-of-the-test").setup()
+    for place in (tmp_path / "nowhere", "./nowhere"):
+        with pytest.raises(ModelError, match="there is no such folder"):
+            get_judge("transformers", model=str(place)).reach()
+    with pytest.raises(ModelError, match=r"there is no config\.json"):
+        get_judge("transformers", model=str(tmp_path)).reach()
 
 
 def test_without_torch_the_command_that_installs_it_is_named(

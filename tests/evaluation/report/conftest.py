@@ -130,7 +130,7 @@ def browser(tmp_path: Path) -> Callable[..., str]:
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=True,
         )
         assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []

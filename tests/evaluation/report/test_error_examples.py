@@ -84,7 +84,7 @@ def test_the_map_is_red_where_it_is_largest_and_dark_where_the_model_saw_nothing
     one = found["background"]
     plain, drawn = _pixels(one.picture), _pixels(one.drawn)
     assert plain.shape == drawn.shape == (round(EDGE * 24 / 32), EDGE, 3)
-    # The crop of a 32 x 24 image to a square leaves the columns 4 to 28 of 32.
+    # The crop of a 32 x 24 image to a square leaves about the columns 4 to 28 of 32.
     left, right = EDGE * 4 // 32, EDGE * 28 // 32
     # JPEG blurs colours across the crop's edge by a few pixels.
     warmth = drawn[..., 0] - drawn[..., 2]
@@ -141,6 +141,36 @@ class _Masks:
         return mask if row != 2 else None
 
 
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures as pixels, before JPEG blurs them."""
+    module = "covar_gen.evaluation.report.thumbnails.as_uri"
+    monkeypatch.setattr(module, lambda picture, **_sharp: np.asarray(picture).astype(int))
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_map_does_not_fade_beside_what_the_model_did_not_see() -> None:
+    values = np.array([[0, 1], [0, 1]], np.float32)
+    image = np.full((16, 32, 3), 128, np.uint8)
+    _, drawn = explained_pair(image, None, values, Grid(16, 16, "shortest", 16))
+    pixels = np.asarray(drawn)
+    # The middle square.
+    left, right = EDGE // 4, EDGE * 3 // 4
+    assert np.abs(pixels[:, right - 15 : right] - pixels[0, right - 15]).max() <= 1
+    assert np.abs(pixels[:, left : left + 15] - pixels[0, left + 15]).max() <= 1
+    assert (pixels[:, right:] == round(0.35 * 128)).all()
+    assert (pixels[:, :left] == round(0.35 * 128)).all()
+
+
+@pytest.mark.usefixtures("exact")
+def test_a_map_that_is_the_same_everywhere_is_the_grey_image() -> None:
+    image = np.zeros((31, 47, 3), np.uint8)
+    image[..., 0] = 90
+    values = np.full((7, 7), 0.1, np.float32)
+    _, drawn = explained_pair(image, None, values, Grid(16, 16, "shortest", 16))
+    assert set(np.unique(np.asarray(drawn))) == {30, round(0.35 * 30)}
+
+
 @pytest.mark.parametrize("place", ["with the images", "elsewhere"])
 def test_outlines_are_of_the_masks_that_the_errors_were_explained_with(
     explained: Results, monkeypatch: pytest.MonkeyPatch, place: str
@@ -169,6 +199,18 @@ def test_outlines_are_of_the_masks_that_the_errors_were_explained_with(
                 assert abs(line[0] - line[1]) < 30
             else:
                 assert line[0] > line[1] + 60
+
+
+def test_other_masks_with_the_images_are_not_drawn(
+    explained: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = explained.folder("a/x").glob("errors-cci")
+    about = json.loads((folder / MADE_WITH).read_text())
+    (folder / MADE_WITH).write_text(json.dumps({**about, "masks": "gone"}))
+    monkeypatch.setattr("covar_gen.evaluation.masks.masks_of", lambda *_: _Masks())
+    _, said = _shown(explained)
+    (sentence,) = said
+    assert sentence.startswith("Outlines are not drawn")
 
 
 def test_without_these_masks_it_is_said_that_there_are_no_outlines(explained: Results) -> None:
