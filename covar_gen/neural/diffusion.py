@@ -6,6 +6,7 @@ a folder for each part that it names. Remote code is never run.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 LIBRARIES = ("diffusers", "transformers")
 """Whose bars and remarks a loading pipeline would show."""
 
+SHAPES = 64
+"""For how many kinds of input PyTorch compiles a block before it gives up. Its own limit, 8, is
+used up by the widths of one network of Stable Diffusion and a few sizes of photographs."""
+
 LEFT_OUT = frozenset({"safety_checker"})
 """Parts that are never loaded: a checker that blackens images without a word has no place in a
 benchmark."""
@@ -54,6 +59,7 @@ class DiffusionOptions(PluginOptions):
             networks; `sequential`: their layers, slowest.
         compile: compile the repeated blocks of the denoising network.
         attention: backend of its attention, as diffusers names them; left out: PyTorch's own.
+            Transformers take one, Stable Diffusion's networks do not.
         vae_slicing: decode images one after the other, with less memory.
     """
 
@@ -156,7 +162,7 @@ def load_pipeline(
 
     Raises:
         WeightsError: this version of diffusers lacks the class, or the folder does not fit it.
-        PluginError: an attention backend, or offloading, that cannot be had here.
+        PluginError: an attention backend, compiling, or offloading, that cannot be had here.
         DeviceMemoryError: the device cannot hold the weights.
     """
     import diffusers
@@ -177,10 +183,13 @@ def load_pipeline(
     network = getattr(pipe, "transformer", None) or pipe.unet
     if options.attention is not None:
         _set_attention(network, options.attention, folder.where)
+    if getattr(pipe, "watermark", None) is not None:
+        # Where invisible-watermark is installed, Stable Diffusion XL would mark every picture.
+        pipe.watermark = None
     if options.vae_slicing:
         pipe.vae.enable_slicing()
     if options.compile:
-        network.compile_repeated_blocks(fullgraph=True)
+        _compile(network, options.offload, folder.where)
     if options.offload != "none" and device.type == "cpu":
         what = f"there is no GPU to offload from (offload = {options.offload!r})"
         raise PluginError(what, where=folder.where, mend="Leave offload out")
@@ -200,6 +209,25 @@ def _set_attention(network: Any, backend: str, where: str) -> None:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         what = f"attention backend {backend!r} cannot be used: {said}"
         raise PluginError(what, where=where, mend="Leave attention out") from error
+    # What diffusers passes over without a word.
+    layers = (getattr(layer, "processor", None) for layer in network.modules())
+    if not any(hasattr(layer, "_attention_backend") for layer in layers):
+        what = f"{type(network).__name__} takes no attention backend ({backend!r})"
+        raise PluginError(what, where=where, mend="Leave attention out")
+
+
+def _compile(network: Any, offload: str, where: str) -> None:
+    """Have the repeated blocks compiled when they are first used."""
+    if offload == "sequential":
+        what = "blocks whose layers wait in the main memory cannot be compiled"
+        raise PluginError(what, where=where, mend="Leave compile out, or set offload = 'model'")
+    limits: Any = importlib.import_module("torch._dynamo").config
+    limits.recompile_limit = max(limits.recompile_limit, SHAPES)
+    try:
+        network.compile_repeated_blocks(fullgraph=True)
+    except ValueError as error:
+        what = f"{type(network).__name__} has no blocks to compile"
+        raise PluginError(what, where=where, mend="Leave compile out") from error
 
 
 def _place(name: str, where: str, files: list[str]) -> tuple[Path, str, str]:

@@ -1,0 +1,121 @@
+"""How pipelines are run: compiled, with an attention of one's own, unmarked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl_inpaint as xl
+
+from covar_gen.core.errors import PluginError
+from covar_gen.core.seeds import generator
+from covar_gen.neural.diffusion import find_pipeline
+from covar_gen.neural.inpainting import Filling, Hole, InpaintingOptions, Painter
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_diffusion: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pipelines")
+    tiny_diffusion.save_stable_diffusion(root / "sd")
+    tiny_diffusion.save_stable_diffusion_xl(root / "xl")
+    tiny_diffusion.save_flux_fill(root / "flux")
+    return root
+
+
+def painter(folder: Path, **given: Any) -> Painter:
+    options = InpaintingOptions(weights=str(folder), native=64, **{"steps": 2, **given})
+    return Painter(find_pipeline(str(folder), "weights"), options)
+
+
+def hole(seed: int, size: tuple[int, int] = (64, 64)) -> Hole:
+    image = generator(seed).integers(0, 256, (*size, 3)).astype(np.uint8)
+    fill = np.zeros(size, bool)
+    fill[:, : size[1] // 3] = True
+    return Hole("a", image, fill, np.zeros(size, bool), "beach", "dog", seed)
+
+
+def refusal(folder: Path, **given: Any) -> str:
+    with pytest.raises(PluginError) as error:
+        painter(folder, **given)
+    return error.value.line()
+
+
+def test_pictures_of_many_sizes_are_painted_by_compiled_blocks(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = diffusers.UNet2DConditionModel
+    usual = kind.compile_repeated_blocks
+    asked: list[dict[str, Any]] = []
+
+    def traced(self: Any, **given: Any) -> None:
+        # Traced for each kind of input as ever, without a compiler for what comes of it.
+        asked.append(given)
+        usual(self, **given, backend="eager")
+
+    monkeypatch.setattr(kind, "compile_repeated_blocks", traced)
+    torch._dynamo.reset()
+    holes = [hole(n, size) for size in ((64, 64), (64, 96), (72, 64)) for n in (1, 2)]
+    with torch._dynamo.config.patch(recompile_limit=1):
+        compiled, plain = (painter(folders / "sd", compile=each) for each in (True, False))
+        for batch in (holes, holes[:1]):
+            for one, other in zip(compiled.paint(batch), plain.paint(batch), strict=True):
+                assert isinstance(one, Filling)
+                assert isinstance(other, Filling)
+                assert np.abs(one.image.astype(int) - other.image).max() <= 1
+    torch._dynamo.reset()
+    assert asked == [{"fullgraph": True}]
+
+
+def test_what_cannot_be_compiled_is_refused(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refusal(folders / "sd", compile=True, offload="sequential")
+    assert "set offload = 'model'" in line
+    monkeypatch.setattr(diffusers.UNet2DConditionModel, "_repeated_blocks", [])
+    line = refusal(folders / "sd", compile=True)
+    assert "UNet2DConditionModel has no blocks to compile" in line
+
+
+def test_an_attention_backend_is_used_or_refused(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # diffusers keeps it for all that the process computes.
+    before = _AttentionBackendRegistry._active_backend
+    monkeypatch.setattr(_AttentionBackendRegistry, "_active_backend", before)
+    found = painter(folders / "flux", attention="_native_math")
+    blocks = found.pipe.transformer.transformer_blocks
+    assert {str(block.attn.processor._attention_backend.value) for block in blocks} == {
+        "_native_math"
+    }
+    assert "takes no attention backend ('native')" in refusal(folders / "sd", attention="native")
+    assert "cannot be used" in refusal(folders / "sd", attention="no_such_backend")
+
+
+def test_no_picture_is_marked(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Marker:
+        def apply_watermark(self, pictures: torch.Tensor) -> torch.Tensor:
+            return -torch.ones_like(pictures)
+
+    plain = painter(folders / "xl").paint([hole(1)])
+    monkeypatch.setattr(xl, "is_invisible_watermark_available", lambda: True)
+    monkeypatch.setattr(xl, "StableDiffusionXLWatermarker", Marker, raising=False)
+    # What diffusers makes of it, where the package is installed.
+    marked = diffusers.StableDiffusionXLInpaintPipeline.from_pretrained(folders / "xl")
+    assert isinstance(marked.watermark, Marker)
+    for one, other in zip(painter(folders / "xl").paint([hole(1)]), plain, strict=True):
+        assert isinstance(one, Filling)
+        assert isinstance(other, Filling)
+        assert (one.image == other.image).all()
