@@ -27,7 +27,7 @@ from covar_gen.core.plugins import WeightsName
 from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
 from covar_gen.neural.holes import Canvas, canvas_of
 from covar_gen.neural.quiet import quiet
-from covar_gen.neural.running import exact, in_halves, own_device, resolved
+from covar_gen.neural.running import device_name, exact, in_halves, own_device, resolved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,8 +129,6 @@ class Painter:
     """
 
     def __init__(self, folder: Folder, options: InpaintingOptions) -> None:
-        import torch
-
         self.options = options
         self.where = folder.where
         device = own_device()
@@ -149,14 +147,13 @@ class Painter:
         self.multiple = self.factor * (2 if network is None else 1)
         trained = self.pipe.default_sample_size if network is None else network.config.sample_size
         self.native = options.native or int(trained) * self.factor
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         self.about: dict[str, Json] = {
             "steps": options.steps,
             "guidance": options.guidance,
             "strength": options.strength,
             "scheduler": type(self.pipe.scheduler).__name__,
             "dtype": str(dtype).removeprefix("torch."),
-            "device": name,
+            "device": device_name(device),
         }
 
     def paint(self, holes: Sequence[Hole]) -> list[Filling | Rejected]:
@@ -234,9 +231,10 @@ class Painter:
     def _scheduled(self) -> int:
         """Steps to ask for, so that `steps` are left when the first are skipped for `strength`."""
         wanted, strength = self.options.steps, self.options.strength
+        # As the classes round: with transformers what is skipped, the others what is left.
         if "unet" not in self.pipe.components:
-            return wanted if strength == 1 else max(round(wanted / strength), wanted)
-        return next(steps for steps in count(wanted) if int(steps * strength) >= wanted)
+            return next(n for n in count(wanted) if n - int(n - n * strength) >= wanted)
+        return next(n for n in count(wanted) if int(n * strength) >= wanted)
 
     def _filling(
         self, item: _Shown, picture: NDArray[np.float32], about: dict[str, Json]

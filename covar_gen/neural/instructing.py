@@ -28,7 +28,7 @@ from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load
 from covar_gen.neural.fitting import LONGEST, SHORTEST, Size, near_area, repainted, resized
 from covar_gen.neural.inpainting import BLACK
 from covar_gen.neural.quiet import quiet
-from covar_gen.neural.running import exact, in_halves, overlapped, own_device, resolved
+from covar_gen.neural.running import device_name, exact, in_halves, overlapped, own_device, resolved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,8 +138,6 @@ class Instructor:
     """
 
     def __init__(self, folder: Folder, options: InstructionOptions, manner: Manner) -> None:
-        import torch
-
         self.options, self.manner, self.where = options, manner, folder.where
         own = str(folder.index().get("_class_name", "no class"))
         if own not in manner.folders:
@@ -151,7 +149,6 @@ class Instructor:
         dtype = resolved(options.dtype, device, half)
         self.pipe = load_pipeline(folder, manner.kind, options, device, dtype)
         self.takes = set(inspect.signature(type(self.pipe).__call__).parameters)
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         strength: dict[str, Json] = {"strength": manner.strength} if self.masked else {}
         self.about: dict[str, Json] = {
             "class": manner.kind,
@@ -160,7 +157,7 @@ class Instructor:
             **strength,
             "scheduler": type(self.pipe.scheduler).__name__,
             "dtype": str(dtype).removeprefix("torch."),
-            "device": name,
+            "device": device_name(device),
         }
 
     @property

@@ -33,6 +33,13 @@ def own_device() -> torch.device:
     return torch.device(f"cuda:{Ranks.from_environment().local % there}" if there else "cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """What is recorded of a device: a GPU's model, or `cpu`."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def resolved(
     dtype: Dtype, device: torch.device, half: Literal["bfloat16", "float16"] = "bfloat16"
 ) -> torch.dtype:

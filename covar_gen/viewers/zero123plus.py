@@ -19,7 +19,7 @@ from covar_gen.core.imaging import object_box
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.core.seeds import seed_of
 from covar_gen.neural.diffusion import Folder, find_network, find_pipeline
-from covar_gen.neural.running import Dtype, exact, in_halves, own_device, resolved
+from covar_gen.neural.running import Dtype, device_name, exact, in_halves, own_device, resolved
 from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123, load
 from covar_gen.viewers._zero123_pictures import (
     COLUMNS,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 AZIMUTHS = (30, 90, 150, 210, 270, 330)
 ELEVATIONS = {"1.1": (30, -20), "1.2": (20, -10)}
 REPOSITORIES = {"1.1": "sudo-ai/zero123plus-v1.1", "1.2": "sudo-ai/zero123plus-v1.2"}
+NORMALS = "sudo-ai/controlnet-zp12-normal-gen-v1"
 PARTS = (
     "feature_extractor_clip",
     "feature_extractor_vae",
@@ -117,6 +118,19 @@ class Zero123plus(Viewer):
                 raise ValueError(msg)
             return self
 
+        @model_validator(mode="after")
+        def _of_the_version(self) -> Self:
+            # Another version's weights would paint other elevations than the rows say.
+            official = (self.weights or "").partition("@")[0]
+            for version, repository in REPOSITORIES.items():
+                if official == repository and version != self.version:
+                    msg = f"{repository} wants version = {version!r}"
+                    raise ValueError(msg)
+            if (self.normals or "").partition("@")[0] == NORMALS and self.version != "1.2":
+                msg = f"{NORMALS} wants version = '1.2'"
+                raise ValueError(msg)
+            return self
+
     options: Options
     requires = ("torch", "diffusers", "transformers", "scipy")
     extra = "generate"
@@ -129,7 +143,7 @@ class Zero123plus(Viewer):
         )
         self.wants_background = self.options.output == "recomposed"
         self._networks: Zero123 | None = None
-        self._computed_in = ""
+        self._how: dict[str, Json] = {}
 
     @property
     def batch(self) -> int:
@@ -183,20 +197,24 @@ class Zero123plus(Viewer):
         """
         device = own_device()
         dtype = resolved(self.options.dtype, device, "float16")
-        self._computed_in = str(dtype).removeprefix("torch.")
         self._networks = load(self.folder, device, dtype, self.normals)
+        self._how = {
+            "scheduler": type(self._networks.scheduler).__name__,
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": device_name(device),
+        }
         self.model = " ".join(each.model for each in (self.folder, self.normals) if each)
 
     def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:
         """Per request, one answer per wanted pose; all six are painted, on one canvas.
 
         Returns:
-            Views with params `input`, `output`, `steps`, `guidance`, `dtype`, `cut_side` (side of
-            the square that the model saw, pixels), `object_area` (fraction of the view) and, of
-            recomposed ones, `touches_edge` (the parent's object may be cut off by its frame);
-            `batch` if less than the batch fitted into memory. Rejected are: empty_mask;
-            bad_output (no numbers, or black); blank_view and full_view, by the object's area;
-            object_vanished; no_background (the inpainter refused the image).
+            Views with params `input`, `output`, `steps`, `guidance`, `scheduler`, `dtype`,
+            `device`, `cut_side` (side of the square that the model saw, pixels), `object_area`
+            (fraction of the view) and, of recomposed ones, `touches_edge` (the parent's object may
+            be cut off by its frame); `batch` if less than the batch fitted into memory. Rejected
+            are: empty_mask; bad_output (no numbers, or black); blank_view and full_view, by the
+            object's area; object_vanished; no_background (the inpainter refused the image).
         """
         found: list[list[View | Rejected]] = [
             [Rejected("empty_mask")] * len(request.wanted) for request in batch
@@ -304,5 +322,5 @@ class Zero123plus(Viewer):
             "output": options.output,
             "steps": options.steps,
             "guidance": options.guidance,
-            "dtype": self._computed_in,
+            **self._how,
         }

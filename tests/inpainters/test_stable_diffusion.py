@@ -202,12 +202,14 @@ def test_params_say_how_it_was_painted(painters: dict[str, StableDiffusion]) -> 
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.9, 0.37])
-def test_every_step_asked_for_is_made(folders: Path, strength: float) -> None:
-    found = plugin(folders / "plain", steps=5, strength=strength, guidance=1)
+@pytest.mark.parametrize("name", ["plain", "flux"])
+def test_every_step_asked_for_is_made(folders: Path, name: str, strength: float) -> None:
+    found = plugin(folders / name, steps=5, strength=strength, guidance=1)
     calls: list[int] = []
     painter = found._painter
     assert painter is not None
-    painter.pipe.unet.register_forward_hook(lambda *_: calls.append(1))
+    network = painter.pipe.components.get("unet", painter.pipe.components.get("transformer"))
+    network.register_forward_hook(lambda *_: calls.append(1))
     found.fill([request()])
     assert len(calls) == 5
 

@@ -304,6 +304,8 @@ def test_views_have_the_parents_size_and_say_how_they_were_made(tiny: Viewer) ->
     assert first.params["steps"] == 2
     assert first.params["cut_side"] == 27
     assert first.params["dtype"] == "float32"
+    assert first.params["device"] == "cpu"
+    assert first.params["scheduler"] == "EulerAncestralDiscreteScheduler"
     assert tiny.model is not None
     assert tiny.model.startswith("local:tiny@")
 
@@ -431,3 +433,37 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_areas_must_be_in_order() -> None:
     with pytest.raises(PluginError, match="min_area"):
         make("viewers", "zero123plus", Viewer, {"min_area": 0.5, "max_area": 0.4})  # type: ignore[type-abstract]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weights": "sudo-ai/zero123plus-v1.1"},
+        {"weights": "sudo-ai/zero123plus-v1.2@main", "version": "1.1"},
+        {"normals": "sudo-ai/controlnet-zp12-normal-gen-v1", "version": "1.1"},
+    ],
+)
+def test_weights_of_another_version_would_be_given_the_wrong_elevations(
+    options: dict[str, str],
+) -> None:
+    with pytest.raises(PluginError, match="wants version = "):
+        make("viewers", "zero123plus", Viewer, options)  # type: ignore[type-abstract]
+
+
+def test_too_little_memory_halves_the_batch_and_says_so(components: Path) -> None:
+    found = viewer(components, batch=4)
+    assert isinstance(found, Zero123plus)
+    asked = [request(seed, f"k{seed}") for seed in range(3)]
+    whole = [views(each)[0] for each in found.views(asked)]
+    assert found._networks is not None
+
+    def narrow(_module: object, given: tuple[torch.Tensor, ...]) -> None:
+        if len(given[0]) > 2 * 2:  # with and without guidance
+            raise torch.OutOfMemoryError("too small")
+
+    found._networks.unet.register_forward_pre_hook(narrow)
+    halves = [views(each)[0] for each in found.views(asked)]
+    assert [view.params["batch"] for view in halves] == [2, 2, 1]
+    assert all("batch" not in view.params for view in whole)
+    for one, other in zip(whole, halves, strict=True):
+        assert np.abs(one.image.astype(int) - other.image).max() <= 1
