@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 INDEX, CONFIG = "model_index.json", "config.json"
 STEMS = ("model", "diffusion_pytorch_model")
 """How files of weights are called; variants such as `model.fp16` are not read."""
+OLD_STEM = "pytorch_model"
+"""How transformers called them before it wrote .safetensors."""
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 """Files beside the weights that decide what a part does."""
 
@@ -203,6 +205,9 @@ def load_pipeline(
 
 
 def _set_attention(network: Any, backend: str, where: str) -> None:
+    if backend.lower().endswith("_hub"):
+        what = f"attention backend {backend!r} would run code that is fetched from the Hub"
+        raise PluginError(what, where=where, mend="Name one of an installed package, or none")
     try:
         network.set_attention_backend(backend)
     except (ValueError, RuntimeError, ImportError, AttributeError) as error:
@@ -271,7 +276,8 @@ def _complete(
 
 
 def _weights(ending: str) -> list[str]:
-    return [f"{stem}{middle}.{ending}" for stem in STEMS for middle in ("", "-0*")]
+    stems = (*STEMS, OLD_STEM) if ending == "bin" else STEMS
+    return [f"{stem}{middle}.{ending}" for stem in stems for middle in ("", "-0*")]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl_inpaint as xl
+from safetensors.torch import load_file
 
 from covar_gen.core.errors import PluginError
 from covar_gen.core.seeds import generator
@@ -102,6 +104,24 @@ def test_an_attention_backend_is_used_or_refused(
     }
     assert "takes no attention backend ('native')" in refusal(folders / "sd", attention="native")
     assert "cannot be used" in refusal(folders / "sd", attention="no_such_backend")
+    assert "would run code" in refusal(folders / "flux", attention="flash_hub")
+
+
+def test_weights_as_they_were_before_safetensors_are_read(folders: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(folders / "sd", tmp_path / "old")
+    files = sorted(place.rglob("*.safetensors"))
+    assert len(files) == 3
+    for path in files:
+        stem = "pytorch_model" if path.stem == "model" else path.stem
+        torch.save(load_file(path), path.with_name(f"{stem}.bin"))
+        path.unlink()
+    (old,), (new,) = (painter(each).paint([hole(1)]) for each in (place, folders / "sd"))
+    assert isinstance(old, Filling)
+    assert isinstance(new, Filling)
+    assert (old.image == new.image).all()
+    before = find_pipeline(str(place), "weights").identity()
+    (place / "text_encoder" / "pytorch_model.bin").write_bytes(b"other")
+    assert find_pipeline(str(place), "weights").identity() != before
 
 
 def test_no_picture_is_marked(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
