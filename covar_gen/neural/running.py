@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -113,7 +114,9 @@ def in_halves(
             what = "the device has not enough memory for a single image"
             mend = "Choose smaller weights, a smaller type, offloading, or smaller photographs"
             raise DeviceMemoryError(what, where=where, mend=mend) from error
-    # Outside of the except clause: its traceback keeps the failed pass's memory alive.
+    # Outside of the except clause: its traceback keeps the failed pass's memory alive, and what
+    # refers to it in a circle does so until it is collected.
+    gc.collect()
     torch.cuda.empty_cache()
     middle = (len(items) + 1) // 2
     return [

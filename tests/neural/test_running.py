@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
@@ -51,6 +54,26 @@ def test_a_batch_is_halved_until_it_fits_and_keeps_its_order() -> None:
 
     with pytest.raises(DeviceMemoryError, match="tool: the device has not enough memory"):
         in_halves(never, range(4), "tool")
+
+
+def test_what_did_not_fit_is_gone_before_less_is_tried() -> None:
+    left: list[weakref.ref[torch.Tensor]] = []
+
+    def work(items: Sequence[int]) -> list[int]:
+        if len(items) == 1:
+            assert [each() for each in left] == [None]
+            return list(items)
+        kept = [torch.zeros(8)]
+        kept.append(kept)  # type: ignore[arg-type]
+        left.append(weakref.ref(kept[0]))
+        raise torch.OutOfMemoryError("too small")
+
+    # Nothing else may happen to collect it.
+    gc.disable()
+    try:
+        assert in_halves(work, [1, 2], "tool") == [1, 2]
+    finally:
+        gc.enable()
 
 
 def test_exact_arithmetic_leaves_the_settings_as_they_were() -> None:
