@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,10 @@ def one_line(
 
 @contextmanager
 def quiet(libraries: tuple[str, ...]) -> Iterator[None]:
-    """Without progress bars and without anything below an error; afterwards as before."""
+    """Without progress bars and without anything below an error; afterwards as before.
+
+    Nor is it said what a library's own code calls that its next version will not have.
+    """
     found: list[Any] = [importlib.import_module(f"{name}.utils").logging for name in libraries]
     before = [
         (logging, logging.get_verbosity(), logging.is_progress_bar_enabled()) for logging in found
@@ -50,7 +54,9 @@ def quiet(libraries: tuple[str, ...]) -> Iterator[None]:
         logging.disable_progress_bar()
         logging.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for logging, level, drawn in before:
             logging.set_verbosity(level)

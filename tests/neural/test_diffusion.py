@@ -139,3 +139,30 @@ def test_no_picture_is_marked(folders: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert isinstance(one, Filling)
         assert isinstance(other, Filling)
         assert (one.image == other.image).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_in_half_precision_a_picture_is_nearly_the_same_also_after_too_little_memory(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    half, whole = (painter(folders / "xl", dtype=each) for each in (dtype, "float32"))
+    assert half.pipe.vae.config.force_upcast
+    decode, types = half.pipe.vae.decode, []
+
+    def too_large(latents: torch.Tensor, **given: Any) -> Any:
+        types.append((half.pipe.vae.dtype, len(latents)))
+        if len(latents) > 1:
+            # What diffusers changed for the decoding stays changed.
+            raise torch.OutOfMemoryError("too small")
+        return decode(latents, **given)
+
+    monkeypatch.setattr(half.pipe.vae, "decode", too_large)
+    holes = [hole(1), hole(2)]
+    for one, other in zip(half.paint(holes), whole.paint(holes), strict=True):
+        assert isinstance(one, Filling)
+        assert isinstance(other, Filling)
+        assert (one.params["batch"], one.params["dtype"]) == (1, dtype)
+        assert np.abs(one.image.astype(int) - other.image).mean() < 2
+    # In float16 the autoencoder would overflow.
+    computed = torch.float32 if dtype == "float16" else torch.bfloat16
+    assert types == [(computed, 2), (computed, 1), (computed, 1)]
