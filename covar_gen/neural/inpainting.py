@@ -229,12 +229,8 @@ class Painter:
         return [(np.asarray(picture, np.float32), len(items)) for picture in pictures]
 
     def _scheduled(self) -> int:
-        """Steps to ask for, so that `steps` are left when the first are skipped for `strength`."""
-        wanted, strength = self.options.steps, self.options.strength
-        # As the classes round: with transformers what is skipped, the others what is left.
-        if "unet" not in self.pipe.components:
-            return next(n for n in count(wanted) if n - int(n - n * strength) >= wanted)
-        return next(n for n in count(wanted) if int(n * strength) >= wanted)
+        whole = "unet" not in self.pipe.components
+        return steps_to_ask(self.options.steps, self.options.strength, transformer=whole)
 
     def _filling(
         self, item: _Shown, picture: NDArray[np.float32], about: dict[str, Json]
@@ -247,6 +243,24 @@ class Painter:
             return Rejected("bad_output", {**params, "output": "black"}, again=True)
         image = canvas.back(picture, hole.image, hole.fill, hole.mask, self.options.feather)
         return Filling(image, params)
+
+
+def steps_to_ask(steps: int, strength: float, *, transformer: bool) -> int:
+    """How many steps to ask for, so that `steps` are left when the first are skipped.
+
+    Args:
+        steps: that are to be made.
+        strength: share of the steps that is made, in (0, 1].
+        transformer: True for classes with a transformer, which round down what they skip; the
+            others round down what they make.
+
+    Returns:
+        Of the numbers that leave so many, the one at which their share is nearest to `strength`.
+    """
+    if not transformer:
+        return next(n for n in count(steps) if int(n * strength) >= steps)
+    # As the classes compute it, to the last digit.
+    return next(n for n in count(steps) if n - int(max(n - min(n * strength, n), 0)) > steps) - 1
 
 
 def _kind(own: str) -> str:

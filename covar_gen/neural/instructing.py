@@ -16,7 +16,6 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -26,7 +25,7 @@ from covar_gen.core.arrays import Image, Json, Mask, Rejected
 from covar_gen.core.errors import PluginError, WeightsError
 from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
 from covar_gen.neural.fitting import LONGEST, SHORTEST, Size, near_area, repainted, resized
-from covar_gen.neural.inpainting import BLACK
+from covar_gen.neural.inpainting import BLACK, steps_to_ask
 from covar_gen.neural.quiet import quiet
 from covar_gen.neural.running import device_name, exact, in_halves, overlapped, own_device, resolved
 
@@ -262,16 +261,8 @@ class Instructor:
         return [np.asarray(picture, np.float32) for picture in pictures]
 
     def _scheduled(self) -> int:
-        """Steps to ask for, so that `steps` are left when the first are skipped for `strength`."""
-        wanted = self.options.steps
-        if not self.masked:
-            return wanted
-        # As the classes round: so many are skipped.
-        left = (
-            (steps, steps - int(max(steps - min(steps * self.manner.strength, steps), 0)))
-            for steps in count(wanted)
-        )
-        return next(steps for steps, made in left if made >= wanted)
+        strength = self.manner.strength if self.masked else 1.0
+        return steps_to_ask(self.options.steps, strength, transformer=True)
 
     def _answer(
         self, task: Task, picture: NDArray[np.float32], about: dict[str, Json]

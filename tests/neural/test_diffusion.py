@@ -19,7 +19,13 @@ from safetensors.torch import load_file
 from covar_gen.core.errors import PluginError
 from covar_gen.core.seeds import generator
 from covar_gen.neural.diffusion import find_pipeline
-from covar_gen.neural.inpainting import Filling, Hole, InpaintingOptions, Painter
+from covar_gen.neural.inpainting import (
+    Filling,
+    Hole,
+    InpaintingOptions,
+    Painter,
+    steps_to_ask,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,3 +172,31 @@ def test_in_half_precision_a_picture_is_nearly_the_same_also_after_too_little_me
     # In float16 the autoencoder would overflow.
     computed = torch.float32 if dtype == "float16" else torch.bfloat16
     assert types == [(computed, 2), (computed, 1), (computed, 1)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "transformer", "asked"),
+    [
+        (30, 1.0, True, 30),
+        (30, 1.0, False, 30),
+        (2, 0.6, True, 3),  # one of three is skipped; of two, none would be
+        (2, 0.6, False, 4),  # int(2.4) are made
+        (4, 0.5, True, 8),
+        (4, 0.5, False, 8),
+        (7, 0.9, True, 7),  # int(0.7) are skipped
+        (7, 0.9, False, 8),
+    ],
+)
+def test_so_many_steps_are_asked_for_worked_by_hand(
+    steps: int, strength: float, asked: int, *, transformer: bool
+) -> None:
+    assert steps_to_ask(steps, strength, transformer=transformer) == asked
+
+
+@pytest.mark.parametrize("steps", [1, 4, 28, 50])
+@pytest.mark.parametrize("hundredths", range(5, 101, 5))
+def test_the_share_of_steps_that_is_made_is_near_the_strength(steps: int, hundredths: int) -> None:
+    strength = hundredths / 100
+    for transformer in (True, False):
+        share = steps / steps_to_ask(steps, strength, transformer=transformer)
+        assert abs(share - strength) <= max(1 / steps * strength, 1e-9)
