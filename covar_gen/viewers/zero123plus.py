@@ -46,6 +46,7 @@ AZIMUTHS = (30, 90, 150, 210, 270, 330)
 ELEVATIONS = {"1.1": (30, -20), "1.2": (20, -10)}
 REPOSITORIES = {"1.1": "sudo-ai/zero123plus-v1.1", "1.2": "sudo-ai/zero123plus-v1.2"}
 NORMALS = "sudo-ai/controlnet-zp12-normal-gen-v1"
+DEPTH = "sudo-ai/controlnet-zp11-depth-v1"
 PARTS = (
     "feature_extractor_clip",
     "feature_extractor_vae",
@@ -126,8 +127,12 @@ class Zero123plus(Viewer):
                 if official == repository and version != self.version:
                     msg = f"{repository} wants version = {version!r}"
                     raise ValueError(msg)
-            if (self.normals or "").partition("@")[0] == NORMALS and self.version != "1.2":
+            control = (self.normals or "").partition("@")[0]
+            if control == NORMALS and self.version != "1.2":
                 msg = f"{NORMALS} wants version = '1.2'"
+                raise ValueError(msg)
+            if control == DEPTH:
+                msg = f"{DEPTH} paints no normals: {NORMALS} does"
                 raise ValueError(msg)
             return self
 

@@ -441,12 +441,11 @@ def test_areas_must_be_in_order() -> None:
         {"weights": "sudo-ai/zero123plus-v1.1"},
         {"weights": "sudo-ai/zero123plus-v1.2@main", "version": "1.1"},
         {"normals": "sudo-ai/controlnet-zp12-normal-gen-v1", "version": "1.1"},
+        {"normals": "sudo-ai/controlnet-zp11-depth-v1"},
     ],
 )
-def test_weights_of_another_version_would_be_given_the_wrong_elevations(
-    options: dict[str, str],
-) -> None:
-    with pytest.raises(PluginError, match="wants version = "):
+def test_official_weights_that_do_not_belong_together_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(PluginError, match=r"wants version = |paints no normals"):
         make("viewers", "zero123plus", Viewer, options)  # type: ignore[type-abstract]
 
 
