@@ -1,90 +1,115 @@
-"""A whole benchmark by diffusion models: tiny ones, real stages, two processes."""
+"""A whole benchmark by diffusion models: tiny ones, real stages, started by accelerate."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pyarrow.parquet as pq
+import numpy as np
+import pyarrow as pa
 import pytest
 
-Covar = Callable[..., Any]
+from covar_gen.commands.stages import stage_of
+from covar_gen.core import imaging
+from covar_gen.core.files import Staging
+from covar_gen.core.pipeline import run_stage
+from covar_gen.core.ranks import Ranks
+from covar_gen.core.store import Run
 
-RECIPE = """
-name = "painted"
-seed = 3
-block = 4
-[classes]
-source = "folder"
-path = "photographs"
-size = 48
-per_class = 1
-[masks]
-segmenter = "grabcut"
-[backgrounds]
-editor = "masked"
-backgrounds = [{{background_id = 16, description = "beach"}}]
-[backgrounds.options.masked]
-weights = "painter"
-steps = 1
-[viewpoints]
-viewer = "zero123plus"
-views = 1
-inpainter = "stable_diffusion"
-[viewpoints.options.zero123plus]
-weights = "{zero123}"
-steps = 1
-tile = 32
-output = "recomposed"
-ground = 0
-min_area = 0.0
-max_area = 1.0
-[viewpoints.options.stable_diffusion]
-weights = "painter"
-steps = 1
-[scale]
-inpainter = "stable_diffusion"
-factors = [2, 4]
-chain = "shared"
-keep = "object"
-[scale.options.stable_diffusion]
-weights = "painter"
-steps = 1
-[geometry]
-inpainter = "stable_diffusion"
-variants = ["hflip", "rotation"]
-[geometry.options.stable_diffusion]
-weights = "painter"
-steps = 1
-"""
+Steps = Callable[..., Run]
+ROOT = Path(__file__).parents[1]
+ZERO123 = ROOT / "tests" / "data" / "zero123plus" / "components"
+COLUMNS = ["key", "sha256", "mask_sha256", "status", "reason", "attempt", "tool", "params"]
+LAUNCHED = ("backgrounds", "viewpoints", "scale", "geometry")
+
+
+def changes(painter: Path) -> dict[str, Any]:
+    """Changes of the recipe by which diffusion models make everything."""
+    given = {"weights": str(painter), "steps": 1, "batch": 2}
+    views = {
+        "weights": str(ZERO123), "steps": 1, "tile": 32, "batch": 2, "output": "recomposed",
+        "ground": 0, "min_area": 0.0, "max_area": 1.0,
+    }  # fmt: skip
+    return {
+        "block": 2,
+        "classes.per_class": 1,
+        "backgrounds.editor": "masked",
+        "backgrounds.options": {"masked": given},
+        "viewpoints.viewer": "zero123plus",
+        "viewpoints.inpainter": "stable_diffusion",
+        "viewpoints.options": {"zero123plus": views, "stable_diffusion": given},
+        "scale.inpainter": "stable_diffusion",
+        "scale.options": {"stable_diffusion": given},
+        "scale.chain": "shared",
+        "geometry.inpainter": "stable_diffusion",
+        "geometry.options": {"stable_diffusion": given},
+        "geometry.variants": ["hflip", "rotation"],
+    }
+
+
+def launch(run: Run, table: str) -> None:
+    """Run a stage in two processes that accelerate starts."""
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
+    script = ROOT / "covar_gen" / f"stage_{table}.py"
+    done = subprocess.run(
+        [*command, "--multi_gpu", "--num_processes", "2", str(script), "--run", str(run.root)],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+
+
+def outline(run: Run, of: str) -> None:
+    staging = Staging(run.root)
+    run_stage(stage_of(run, f"masks_{of}"), staging, Ranks(), threads=1)
+    staging.close()
 
 
 @pytest.mark.launch
-def test_a_benchmark_is_painted_by_diffusion_models_alone(
-    tiny_diffusion: ModuleType, photographs: Path, covar: Covar
+def test_two_processes_paint_the_benchmark_that_one_paints(
+    tiny_diffusion: ModuleType, steps: Steps, tmp_path: Path
 ) -> None:
-    folder = photographs.parent
-    tiny_diffusion.save_stable_diffusion(folder / "painter")
-    zero123 = Path(__file__).parent / "data" / "zero123plus" / "components"
-    (folder / "painted.toml").write_text(RECIPE.format(zero123=zero123), encoding="utf-8")
-    covar("run", "painted.toml", "--run", "run", "--processes", 2)
-    rows = pq.read_table(folder / "run" / "manifest.parquet").to_pylist()
-    counted: dict[tuple[str, str], int] = {}
-    for row in rows:
-        counted[row["subset"], row["status"]] = counted.get((row["subset"], row["status"]), 0) + 1
-    assert counted == {
-        ("original", "ok"): 2,
-        ("bg_varied", "ok"): 2,
-        ("viewpoint", "ok"): 2,
-        ("scale", "ok"): 4,
-        ("hflip", "ok"): 2,
-        ("rotation", "ok"): 2,
+    given = changes(tiny_diffusion.save_stable_diffusion(tmp_path / "painter"))
+    run = steps("run", only=["sources", "masks_sources"], **given)
+    for table in LAUNCHED:
+        launch(run, table)
+        if table in ("backgrounds", "viewpoints"):
+            outline(run, table)
+        ranks = {json.loads(p.read_text())["rank"] for p in run.folder(table).glob("made_with-*")}
+        assert ranks == {0, 1}, table
+    reference = steps("reference", **given)
+    tables: dict[str, pa.Table] = {}
+    for table in LAUNCHED:
+        tables[table] = run.table(table)
+        assert tables[table].select(COLUMNS).equals(reference.table(table, COLUMNS)), table
+    rows = [row for table in tables.values() for row in table.to_pylist()]
+    assert Counter((row["subset"], row["status"]) for row in rows) == {
+        ("bg_varied", "ok"): 4,
+        ("viewpoint", "ok"): 8,
+        ("scale", "ok"): 8,
+        ("hflip", "ok"): 4,
+        ("rotation", "ok"): 4,
     }
-    tools = {row["subset"]: row["tool"] for row in rows}
-    assert tools["bg_varied"] == "masked"
-    assert tools["viewpoint"] == "zero123plus"
-    assert tools["scale"] == tools["rotation"] == "stable_diffusion"
-    assert {row["known_pixel_max_diff"] for row in rows if row["subset"] in tools} <= {0, None}
+    tools = {(row["subset"], row["tool"], str(row["model"]).partition("@")[0]) for row in rows}
+    assert ("bg_varied", "masked", "local:painter") in tools
+    assert ("viewpoint", "zero123plus", "local:components") in tools
+    assert ("rotation", "stable_diffusion", "local:painter") in tools
     assert all(row["mask"] for row in rows)
+    scaled = tables["scale"].to_pylist()
+    assert {json.loads(row["params"])["passes"] for row in scaled} == {1, 2}
+    parents = {row["key"]: row for row in tables["backgrounds"].to_pylist()}
+    for row in scaled:
+        source = imaging.decode_png(run.read(parents[row["parent"]]["image"]))
+        transform = np.array(row["transform"]).reshape(3, 3)
+        expected, known = imaging.warp(source, transform, source.shape, "lanczos")
+        image = imaging.decode_png(run.read(row["image"]))
+        assert np.array_equal(image[known], expected[known])
+        assert image[~known].std() > 3, "nothing was painted around it"
