@@ -170,6 +170,10 @@ def stored_maps(found: Explained, places: Sequence[int]) -> list[NDArray[np.floa
 def _read(path: Path, columns: Sequence[str]) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if set(columns) - set(file.schema_arrow.names):
+                what = "explained by another version, which measured less"
+                mend = "Remove the folder and type the same `covar-gen errors` command again"
+                raise DamagedRunError(what, where=path.parent, mend=mend)
             # A part is small: threads would cost more than they save.
             return file.read(columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:

@@ -236,7 +236,7 @@ def claim(
     now = {key: item for key, item in value.items() if key not in ignore}
     if before != now:
         what = f"made with something else ({first_difference(before, now)})"
-        mend = f"Choose another folder with --out, or remove {path.parent}"
+        mend = f"Remove {path.parent} to make it again, or evaluate into another folder"
         raise MixtureError(what, where=path, mend=mend)
     if noted != value:
         staging.replace(path, json_bytes(value))
