@@ -99,7 +99,8 @@ class Filling:
     Attributes:
         image: uint8 (H, W, 3), RGB; exactly as before outside the hole.
         params: steps, guidance, strength, scheduler, dtype, device, and the model's canvas
-            (height, width); `batch` if less than the batch fitted into memory.
+            (height, width); `batch` if less than the batch fitted into memory; `text_cut` where
+            the model reads the beginning of a text only.
     """
 
     image: Image
@@ -147,6 +148,8 @@ class Painter:
         self.multiple = self.factor * (2 if network is None else 1)
         trained = self.pipe.default_sample_size if network is None else network.config.sample_size
         self.native = options.native or int(trained) * self.factor
+        # CLIP reads the beginning of a text; transformers have a second reader for the rest.
+        self.reader = None if newer else getattr(self.pipe, "tokenizer", None)
         self.about: dict[str, Json] = {
             "steps": options.steps,
             "guidance": options.guidance,
@@ -232,11 +235,19 @@ class Painter:
         whole = "unet" not in self.pipe.components
         return steps_to_ask(self.options.steps, self.options.strength, transformer=whole)
 
+    def _cut(self, text: str) -> bool:
+        """Whether the model reads the beginning of a text only."""
+        if self.reader is None:
+            return False
+        return len(self.reader(text, verbose=False).input_ids) > int(self.reader.model_max_length)
+
     def _filling(
         self, item: _Shown, picture: NDArray[np.float32], about: dict[str, Json]
     ) -> Filling | Rejected:
         hole, canvas = item.hole, item.canvas
         params: dict[str, Json] = {**self.about, "canvas": list(canvas.size), **about}
+        if self._cut(hole.prompt) or self._cut(hole.negative_prompt):
+            params["text_cut"] = True
         if not np.isfinite(picture).all():
             return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
         if float(picture.max()) * 255 <= BLACK:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -382,3 +383,13 @@ def test_the_weights_content_is_part_of_the_identity_and_their_place_is_not(
     config = moved / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.012", "0.013"))
     assert plugin(moved).identity() != same
+
+
+def test_a_text_of_which_only_the_beginning_is_read_is_said(folders: Path) -> None:
+    painter = plugin(folders / "sd")
+    for prompt, negative, cut in (("beach", "dog", None), ("sand " * 90, "dog", True),
+                                  ("beach", "dog " * 90, True)):  # fmt: skip
+        given = dataclasses.replace(request(), prompt=prompt, negative_prompt=negative)
+        answer = painter.fill([given])[0]
+        assert isinstance(answer, Filled)
+        assert answer.params.get("text_cut") is cut
