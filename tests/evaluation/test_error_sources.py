@@ -204,7 +204,7 @@ def test_the_text_is_the_predicted_class_and_a_flat_map_says_so(
         stage, "get_method", lambda _name, **_options: Corner(Corner.Options(flat=True))
     )
     ASKED.clear()
-    error_sources(results.root)
+    error_sources(results.root, threads=1)
     (found,) = explained(open_results(results.root))
     classes = np.load(results.folder("toy:shortcut") / CLASS_ROWS)
     assert np.allclose(ASKED, classes[found.predicted], atol=1e-6)
