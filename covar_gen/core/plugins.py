@@ -102,13 +102,21 @@ class Plugin:
 
     @property
     def batch(self) -> int | None:
-        """Items computed together, where that changes the last digits; None where it does not."""
-        return None
+        """Items computed together, where that changes the last digits; None where it does not.
+
+        The option of that name, of plugins that have it.
+        """
+        found: int | None = getattr(self.options, "batch", None)
+        return found
 
     @property
     def attempts(self) -> int:
-        """How often an item is made at most, where an answer asks for another attempt."""
-        return 1
+        """How often an item is made at most, where an answer asks for another attempt.
+
+        The option of that name; 1 for plugins without it.
+        """
+        found: int = getattr(self.options, "attempts", 1)
+        return found
 
     @classmethod
     def name(cls) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
+from covar_gen.core.arrays import Rejected, check_image, check_mask
 from covar_gen.core.plugins import PluginOptions
 from covar_gen.editors.base import (
     AlignmentOptions,
@@ -19,14 +18,14 @@ from covar_gen.editors.base import (
     aligned,
     pasted_back,
 )
-from covar_gen.neural.diffusion import Folder, find_pipeline
 from covar_gen.neural.instructing import InstructionOptions, Manner, Task
+from covar_gen.neural.plugins import PipelinePlugin
 
 if TYPE_CHECKING:
     from covar_gen.neural.instructing import Answer, Instructor
 
 
-class InstructionEditor(Editor):
+class InstructionEditor(PipelinePlugin, Editor):
     """Asks a model for what the recipe's sentence says, word for word.
 
     A model that redraws the whole picture promises nothing: its edits come without a mask, and
@@ -38,8 +37,6 @@ class InstructionEditor(Editor):
         """Which model, how it edits, and what becomes of an object that it moves."""
 
     options: Options
-    requires = ("torch", "diffusers", "transformers", "cv2")
-    extra = "generate"
 
     def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)
@@ -53,34 +50,6 @@ class InstructionEditor(Editor):
     def paste_back(self) -> bool:
         """True if the object's own pixels are put back."""
         return False
-
-    @property
-    def batch(self) -> int:
-        """Images edited together."""
-        return self.options.batch
-
-    @property
-    def attempts(self) -> int:
-        """How often an image is edited at most."""
-        return self.options.attempts
-
-    @cached_property
-    def folder(self) -> Folder:
-        """The model's files, fetched if need be.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        return find_pipeline(self.options.weights, f"{self.name()}.weights")
-
-    def identity(self) -> dict[str, Json]:
-        """Name, version and options; for the weights, the hash of their content.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        options = self.options.model_dump(mode="json")
-        return {**super().identity(), "options": {**options, "weights": self.folder.identity()}}
 
     def setup(self) -> None:
         """Load the pipeline onto this process's device.

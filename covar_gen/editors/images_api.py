@@ -139,11 +139,6 @@ class ImagesApi(Editor):
         self._patience = _Patience(self.options.give_up)
 
     @property
-    def attempts(self) -> int:
-        """How often an image is asked for at most."""
-        return self.options.attempts
-
-    @property
     def server(self) -> str:
         """Root of the server, without user and password."""
         named = self.options.base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_SERVER

@@ -3,29 +3,27 @@
 Every pixel of the object is the photograph's: nothing but the background can explain a change of a
 model's answer. The background's description is the prompt, the class's name is what not to paint,
 since these models like to repeat the object. The paper uses an instruction editor instead, which
-redraws everything (see instruction and emu2).
+redraws everything: see emu2, and instruct_pix2pix for a smaller one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from covar_gen.core.arrays import Json, Mask, Rejected, check_image, check_mask
-from covar_gen.core.plugins import PluginOptions
 from covar_gen.editors.base import Edit, Editor, EditRequest
-from covar_gen.neural.diffusion import Folder, find_pipeline
 from covar_gen.neural.inpainting import Hole, InpaintingOptions
+from covar_gen.neural.plugins import PaintingPlugin
 
 if TYPE_CHECKING:
-    from covar_gen.neural.inpainting import Filling, Painter
+    from covar_gen.neural.inpainting import Filling
 
 
-class Masked(Editor):
+class Masked(PaintingPlugin, Editor):
     """The object of the photograph before a painted background."""
 
     class Options(InpaintingOptions):
@@ -45,53 +43,7 @@ class Masked(Editor):
         erode: int = Field(default=0, ge=0, le=64)
 
     options: Options
-    requires = ("torch", "diffusers", "transformers", "cv2")
-    extra = "generate"
     knows_masks = True
-
-    def __init__(self, options: PluginOptions | None = None) -> None:
-        super().__init__(options)
-        self._painter: Painter | None = None
-
-    @property
-    def batch(self) -> int:
-        """Images painted together."""
-        return self.options.batch
-
-    @property
-    def attempts(self) -> int:
-        """How often an image is painted at most."""
-        return self.options.attempts
-
-    @cached_property
-    def folder(self) -> Folder:
-        """The model's files, fetched if need be.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        return find_pipeline(self.options.weights, "masked.weights")
-
-    def identity(self) -> dict[str, Json]:
-        """Name, version and options; for the weights, the hash of their content.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        options = self.options.model_dump(mode="json")
-        return {**super().identity(), "options": {**options, "weights": self.folder.identity()}}
-
-    def setup(self) -> None:
-        """Load the pipeline onto this process's device.
-
-        Raises:
-            WeightsError: it cannot be had, or does not fill holes.
-            PluginError: an attention backend, or offloading, that cannot be had here.
-        """
-        from covar_gen.neural.inpainting import Painter
-
-        self._painter = Painter(self.folder, self.options)
-        self.model = self.folder.model
 
     def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
         """One answer per request; photographs of one size are painted together.
@@ -102,7 +54,6 @@ class Masked(Editor):
             or empty_mask; no_background_left, where the object covers everything; bad_output (no
             numbers, or black), which is made again.
         """
-        assert self._painter is not None
         found: list[Edit | Rejected] = [Rejected("empty_mask") for _ in batch]
         holes: list[tuple[int, Mask, Hole]] = []
         for place, request in enumerate(batch):
@@ -115,7 +66,7 @@ class Masked(Editor):
                 text, avoid = (self._filled(each, request) for each in self._texts())
                 hole = Hole(request.key, image, ~kept, kept, text, avoid, request.seed)
                 holes.append((place, kept, hole))
-        answers = self._painter.paint([hole for _, _, hole in holes])
+        answers = self.painter.paint([hole for _, _, hole in holes])
         for (place, kept, hole), answer in zip(holes, answers, strict=True):
             found[place] = answer if isinstance(answer, Rejected) else _edit(hole, kept, answer)
         return found

@@ -8,75 +8,27 @@ models like to repeat the object. No safety checker is loaded: it would blacken 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
-from covar_gen.core.plugins import PluginOptions
+from covar_gen.core.arrays import Rejected, check_image, check_mask
 from covar_gen.inpainters.base import Filled, FillRequest, Inpainter
-from covar_gen.neural.diffusion import Folder, find_pipeline
 from covar_gen.neural.inpainting import Hole, InpaintingOptions
+from covar_gen.neural.plugins import PaintingPlugin
 
 if TYPE_CHECKING:
-    from covar_gen.neural.inpainting import Painter
+    pass
 
 
-class StableDiffusion(Inpainter):
+class StableDiffusion(PaintingPlugin, Inpainter):
     """Paints what is unknown with a diffusion model."""
 
     class Options(InpaintingOptions):
         """Which model, and how it paints: see InpaintingOptions."""
 
     options: Options
-    requires = ("torch", "diffusers", "transformers", "cv2")
-    extra = "generate"
     reach = 2.0
-
-    def __init__(self, options: PluginOptions | None = None) -> None:
-        super().__init__(options)
-        self._painter: Painter | None = None
-
-    @property
-    def batch(self) -> int:
-        """Images painted together."""
-        return self.options.batch
-
-    @property
-    def attempts(self) -> int:
-        """How often an image is painted at most."""
-        return self.options.attempts
-
-    @cached_property
-    def folder(self) -> Folder:
-        """The model's files, fetched if need be.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        return find_pipeline(self.options.weights, "stable_diffusion.weights")
-
-    def identity(self) -> dict[str, Json]:
-        """Name, version and options; for the weights, the hash of their content.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        options = self.options.model_dump(mode="json")
-        return {**super().identity(), "options": {**options, "weights": self.folder.identity()}}
-
-    def setup(self) -> None:
-        """Load the pipeline onto this process's device.
-
-        Raises:
-            WeightsError: it cannot be had, or does not fill holes.
-            PluginError: an attention backend, or offloading, that cannot be had here.
-        """
-        from covar_gen.neural.inpainting import Painter
-
-        self._painter = Painter(self.folder, self.options)
-        self.model = self.folder.model
 
     def paint(self, batch: Sequence[FillRequest]) -> list[Filled | Rejected]:
         """One completed image per request; images of one size are painted together.
@@ -87,9 +39,8 @@ class StableDiffusion(Inpainter):
             fitted into memory, `batch`. Rejected are: nothing_known; bad_output (no numbers, or
             black), which is made again.
         """
-        assert self._painter is not None
         holes = [_hole(request) for request in batch if request.known.any()]
-        answers = iter(self._painter.paint(holes))
+        answers = iter(self.painter.paint(holes))
         found: list[Filled | Rejected] = []
         for request in batch:
             answer = next(answers) if request.known.any() else Rejected("nothing_known")

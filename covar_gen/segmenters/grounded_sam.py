@@ -76,11 +76,6 @@ class GroundedSam(Segmenter):
         sam.check_pinned(given.sam_sha256)
         return detector, sam
 
-    @property
-    def batch(self) -> int:
-        """Images computed together."""
-        return self.options.batch
-
     def check(self) -> None:
         """Look at both checkpoints, as far as that needs no network.
 

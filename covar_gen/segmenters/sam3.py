@@ -87,11 +87,6 @@ class Sam3(Segmenter):
         found.check_pinned(self.options.weights_sha256)
         return found
 
-    @property
-    def batch(self) -> int:
-        """Images computed together."""
-        return self.options.batch
-
     def check(self) -> None:
         """Look at the checkpoint, as far as that needs no network.
 

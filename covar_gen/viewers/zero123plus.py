@@ -150,16 +150,6 @@ class Zero123plus(Viewer):
         self._networks: Zero123 | None = None
         self._how: dict[str, Json] = {}
 
-    @property
-    def batch(self) -> int:
-        """Images whose views are painted together."""
-        return self.options.batch
-
-    @property
-    def attempts(self) -> int:
-        """How often an image is painted at most."""
-        return self.options.attempts
-
     def named_weights(self) -> dict[str, str]:
         """As the options say; the version's official weights where they name none."""
         return {"weights": REPOSITORIES[self.options.version], **super().named_weights()}

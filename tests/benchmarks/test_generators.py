@@ -149,7 +149,7 @@ def test_a_stage_takes_little_longer_than_the_bare_pipeline(
     stage.setup()
     monkeypatch.setattr(stage, "setup", lambda: None)
     assert isinstance(stage.inpainter, StableDiffusion)
-    painter = stage.inpainter._painter
+    painter = stage.inpainter.painter
     assert painter is not None
     fix_threads()
     torch.set_num_threads(1)

@@ -143,13 +143,13 @@ def test_a_black_picture_is_refused_and_asked_for_again(
     tiny: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Black:
-        components = tiny._painter.pipe.components  # type: ignore[attr-defined]
+        components = tiny.painter.pipe.components  # type: ignore[attr-defined]
 
         def __call__(self, **asked: Any) -> SimpleNamespace:
             shape = (len(asked["prompt"]), asked["height"], asked["width"], 3)
             return SimpleNamespace(images=np.zeros(shape, np.float32))
 
-    monkeypatch.setattr(tiny._painter, "pipe", Black())  # type: ignore[attr-defined]
+    monkeypatch.setattr(tiny.painter, "pipe", Black())  # type: ignore[attr-defined]
     (answer,) = tiny.edit([request()])
     assert isinstance(answer, Rejected)
     assert (answer.reason, answer.again) == ("bad_output", True)

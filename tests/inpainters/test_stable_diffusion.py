@@ -120,7 +120,7 @@ def test_what_is_painted_depends_on(
 def test_the_pipeline_is_that_of_the_folder(
     painters: dict[str, StableDiffusion], family: str
 ) -> None:
-    painter = painters[family]._painter
+    painter = painters[family].painter
     assert painter is not None
     assert type(painter.pipe).__name__ == FAMILIES[family]
 
@@ -129,7 +129,7 @@ def test_the_pipeline_is_that_of_the_folder(
 def test_a_picture_does_not_depend_on_those_painted_beside_it(
     painters: dict[str, StableDiffusion], family: str
 ) -> None:
-    painter = painters[family]._painter
+    painter = painters[family].painter
     assert painter is not None
     asked = [request(f"k{seed}", seed) for seed in range(4)]
     asked[2] = changed(asked[2], "image")
@@ -207,7 +207,7 @@ def test_params_say_how_it_was_painted(painters: dict[str, StableDiffusion]) -> 
 def test_every_step_asked_for_is_made(folders: Path, name: str, strength: float) -> None:
     found = plugin(folders / name, steps=5, strength=strength, guidance=1)
     calls: list[int] = []
-    painter = found._painter
+    painter = found.painter
     assert painter is not None
     network = painter.pipe.components.get("unet", painter.pipe.components.get("transformer"))
     network.register_forward_hook(lambda *_: calls.append(1))
@@ -228,7 +228,7 @@ def test_below_full_strength_the_fill_starts_from_the_colours_around_it(
 
 def test_a_picture_without_numbers_or_all_black_is_refused_to_be_made_again(folders: Path) -> None:
     found = plugin(folders / "sd")
-    painter = found._painter
+    painter = found.painter
     assert painter is not None
     out = painter.pipe.vae.decoder.conv_out
     weight = out.weight.data.clone()
@@ -249,7 +249,7 @@ def test_too_little_memory_halves_the_batch_and_says_so(folders: Path) -> None:
     asked = [request(f"k{seed}", seed) for seed in range(4)]
     found = plugin(folders / "sd")
     whole = [image_of(answer) for answer in found.fill(asked)]
-    painter = found._painter
+    painter = found.painter
     assert painter is not None
 
     def narrow(_module: object, given: tuple[torch.Tensor, ...]) -> None:
@@ -308,7 +308,7 @@ def test_no_safety_checker_is_loaded(folders: Path, tmp_path: Path) -> None:
     index["requires_safety_checker"] = True
     (place / "model_index.json").write_text(json.dumps(index))
     found = plugin(place)
-    painter = found._painter
+    painter = found.painter
     assert painter is not None
     assert painter.pipe.safety_checker is None
     assert isinstance(found.fill([request()])[0], Filled)

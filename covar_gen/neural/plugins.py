@@ -1,0 +1,61 @@
+"""What plugins share whose weights are one pipeline of diffusers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from covar_gen.core.arrays import Json
+from covar_gen.core.plugins import Plugin
+from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_pipeline
+from covar_gen.neural.inpainting import InpaintingOptions, Painter
+
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+
+class PipelinePlugin(Plugin):
+    """A plugin with the files of one pipeline, which its option `weights` names."""
+
+    options: DiffusionOptions
+    requires: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "transformers", "cv2")
+    extra = "generate"
+
+    @cached_property
+    def folder(self) -> Folder:
+        """The model's files, fetched if need be.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        return find_pipeline(self.options.weights, f"{self.name()}.weights")
+
+    def identity(self) -> dict[str, Json]:
+        """Name, version and options; for the weights, the hash of their content.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        options = self.options.model_dump(mode="json")
+        return {**super().identity(), "options": {**options, "weights": self.folder.identity()}}
+
+
+class PaintingPlugin(PipelinePlugin):
+    """A plugin whose pipeline fills holes.
+
+    Attributes:
+        painter: the pipeline on this process's device, once it is set up.
+    """
+
+    options: InpaintingOptions
+    painter: Painter
+
+    def setup(self) -> None:
+        """Load the pipeline onto this process's device.
+
+        Raises:
+            WeightsError: it cannot be had, or does not fill holes.
+            PluginError: an attention backend, or offloading, that cannot be had here.
+        """
+        self.painter = Painter(self.folder, self.options)
+        self.model = self.folder.model
