@@ -150,6 +150,19 @@ _STORAGE = {
 }
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, without its full stop.
+
+    Args:
+        error: what a library raised, in however many lines.
+
+    Returns:
+        At most 200 characters; the name of the error's class where it says nothing.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
+
+
 def storage_error(error: OSError, where: str | Path) -> StorageError | None:
     """The one-line form of an OSError of the disk; None if it is not one of the disk's.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from covar_gen.core.errors import CovarError, WeightsError
+from covar_gen.core.errors import CovarError, WeightsError, first_line
 from covar_gen.core.hub_cache import cached, lacking
 from covar_gen.core.pins import Pin, pin, revision_of
 
@@ -126,7 +126,7 @@ def _refusal(error: Exception, repo: str, given: str | None, wanted: _Wanted) ->
         download = _mirror(known)
     if isinstance(error, errors.LocalEntryNotFoundError):
         return _not_here(repo, given, wanted), download
-    what = f"{repo} could not be fetched whole: {_first_line(error)}"
+    what = f"{repo} could not be fetched whole: {first_line(error)}"
     return what, f"Try again, what is there is kept; or type: {command(repo, given)}"
 
 
@@ -163,8 +163,3 @@ def _mirror(known: Pin | None) -> str:
 
 def _licence(known: Pin | None) -> str:
     return known.licence if known is not None else "see its page"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covar_gen.core.errors import PhotographsError
+from covar_gen.core.errors import PhotographsError, first_line
 
 SPLITS = ("validation", "test", "train")
 """The first of these that the data set has is taken where none is named."""
@@ -300,7 +300,7 @@ def _refusal(error: Exception, where: str, asked: Asked) -> PhotographsError:
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
-    said = _first_line(causes[-1])
+    said = first_line(causes[-1])
     if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
         what, mend = "the data set has no such revision", asked.check("revision")
     elif any(isinstance(cause, HfHubHTTPError) for cause in causes):
@@ -318,16 +318,12 @@ def _is_network(error: BaseException) -> bool:
     return type(error).__module__.startswith(("httpx", "httpcore"))
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-
-
 def guarded(rows: Any, where: str) -> Iterator[dict[str, Any]]:
     """Rows of a stream; where it breaks off, one line."""
     try:
         yield from rows
     except Exception as error:
-        what = f"the stream broke off ({_first_line(error)})"
+        what = f"the stream broke off ({first_line(error)})"
         mend = "Type the same command again: what was written is kept"
         raise PhotographsError(what, where=where, mend=mend) from error
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import named_sha256, together
-from covar_gen.core.errors import PluginError, WeightsError
+from covar_gen.core.errors import PluginError, WeightsError, first_line
 from covar_gen.core.hub import command, fetch
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
@@ -211,8 +211,7 @@ def _set_attention(network: Any, backend: str, where: str) -> None:
     try:
         network.set_attention_backend(backend)
     except (ValueError, RuntimeError, ImportError, AttributeError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        what = f"attention backend {backend!r} cannot be used: {said}"
+        what = f"attention backend {backend!r} cannot be used: {first_line(error)}"
         raise PluginError(what, where=where, mend="Leave attention out") from error
     # What diffusers passes over without a word.
     layers = (getattr(layer, "processor", None) for layer in network.modules())

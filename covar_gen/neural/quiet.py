@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import WeightsError, first_line
 
 
 @contextmanager
@@ -33,9 +33,7 @@ def one_line(
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # the libraries and those under them raise errors of every kind
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
-            what = f"{libraries[0]} cannot load {model}: {said}"
+            what = f"{libraries[0]} cannot load {model}: {first_line(error)}"
             mend = "Check that its files are whole and belong together, or fetch them again"
             raise WeightsError(what, where=where, mend=mend) from error
 

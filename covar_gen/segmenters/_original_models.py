@@ -21,7 +21,7 @@ from math import isqrt
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import WeightsError, first_line
 from covar_gen.segmenters._original_weights import Weights, other_kind
 
 if TYPE_CHECKING:
@@ -297,11 +297,9 @@ def text_parts(folder: Any, where: str) -> tuple[Any, Any]:
         config = BertConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
         mend = "Name a folder with the config.json and the tokenizer of a BERT"
-        raise WeightsError(
-            f"no text encoder in {folder}: {said}", where=where, mend=mend
-        ) from error
+        what = f"no text encoder in {folder}: {first_line(error)}"
+        raise WeightsError(what, where=where, mend=mend) from error
     unknown = tokenizer.unk_token_id
     if unknown in tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", ".", "?"]):
         what = f"the tokenizer in {folder} does not know [CLS], [SEP], full stop and question mark"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from covar_gen.core.digests import file_sha256
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import WeightsError, first_line
 from covar_gen.core.hub import fetch
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ class OriginalFile:
         try:
             content = torch.load(self.found, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.PickleError) as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            what = f"{self.found} cannot be read as a checkpoint of PyTorch: {said[:160]}"
+            what = f"{self.found} cannot be read as a checkpoint of PyTorch: {first_line(error)}"
             mend = "It may be cut off: download it again, and compare its hash"
             raise WeightsError(what, where=self.where, mend=mend) from error
         for part in _PARTS:

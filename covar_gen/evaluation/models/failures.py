@@ -6,13 +6,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from covar_gen.core.errors import MissingExtraError, ModelError
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, without its full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")[:200]
+from covar_gen.core.errors import MissingExtraError, ModelError, first_line
 
 
 @contextmanager

@@ -243,6 +243,7 @@ def test_without_a_network_and_a_cache_one_line_says_at_once_what_to_fetch(name:
     found = refusal(name)
     assert "neither in the cache of the Hugging Face Hub nor can it be fetched" in found.what
     assert "hf download" in found.mend
+    assert found.mend.endswith("or copy its folder here and write local:FOLDER")
 
 
 def test_a_name_that_is_no_repository_is_refused() -> None:
