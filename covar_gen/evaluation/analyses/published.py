@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ COMPARED_BACKGROUNDS = columns(
 )
 
 _ROUNDING = 0.05
-"""Half of the last printed digit of table 3."""
+"""Half of the last digit that the paper prints."""
 
 
 def published(name: str) -> list[dict[str, str]]:
@@ -80,6 +80,29 @@ def published_accuracy() -> dict[str, dict[str, float]]:
             subset: float(row[subset]) for subset in (*EIGHT, AVERAGE)
         }
         for row in published("table3_accuracy")
+    }
+
+
+def beside(ends: Sequence[float | None], said: float) -> dict[str, Any]:
+    """What was measured beside what is published, and how they differ.
+
+    Args:
+        ends: the measured value and the ends of its interval; NaN or None where there is none.
+        said: what the paper reports, in the same unit, printed with one decimal.
+
+    Returns:
+        The columns measured, measured_low, measured_high, published, difference and inside, which
+        is None without an interval.
+    """
+    value, low, high = (np.nan if end is None else float(end) for end in ends)
+    unsaid = np.isnan(low) or np.isnan(high)
+    return {
+        "measured": value,
+        "measured_low": low,
+        "measured_high": high,
+        "published": said,
+        "difference": value - said,
+        "inside": None if unsaid else bool(low - _ROUNDING <= said <= high + _ROUNDING),
     }
 
 
@@ -160,20 +183,13 @@ def _row(
     ends: tuple[Any, Any, Any],
     said: float,
 ) -> dict[str, Any]:
-    value, low, high = (np.nan if end is None else float(end) for end in ends)
-    unsaid = np.isnan(low) or np.isnan(high)
     return {
         "place": place,
         "statistic": statistic,
         "model": model,
         "subset": subset,
         "wnid": wnid,
-        "measured": value,
-        "measured_low": low,
-        "measured_high": high,
-        "published": said,
-        "difference": value - said,
-        "inside": None if unsaid else bool(low - _ROUNDING <= said <= high + _ROUNDING),
+        **beside(ends, said),
     }
 
 

@@ -25,7 +25,7 @@ from covar_gen.evaluation.analyses.error_evidence import (
 from covar_gen.evaluation.analyses.error_sources import DEFAULT, METHOD, kinds
 from covar_gen.evaluation.analyses.known_data import KnownData, known_data
 from covar_gen.evaluation.analyses.marks import EIGHT, images_of, marks_of
-from covar_gen.evaluation.analyses.published import published
+from covar_gen.evaluation.analyses.published import beside, published
 from covar_gen.evaluation.explained import Explained, Judged, explained
 from covar_gen.evaluation.judgements import judgements
 from covar_gen.evaluation.metrics.intervals import (
@@ -39,8 +39,6 @@ from covar_gen.evaluation.results import Results
 
 TABLE, FIGURE = "table 4", "figure 1(d)"
 ERROR_RATE = "error rate"
-_ROUNDING = 0.05
-"""Half of the last digit that the paper prints."""
 _FEWEST = 2
 """Photographs that an interval needs."""
 
@@ -145,7 +143,7 @@ def _rates(
             "default": None,
             "judge": None,
             "unscored": np.nan,
-            **_beside(tuple(float(end[0]) for end in estimate), float(row["error_percent"])),
+            **beside(tuple(float(end[0]) for end in estimate), float(row["error_percent"])),
         }
 
 
@@ -174,19 +172,5 @@ def _row(
         "default": found.default,
         "judge": one["judge"],
         "unscored": one["unscored"],
-        **_beside(one["ends"], said),
-    }
-
-
-def _beside(ends: tuple[float, ...], said: float) -> dict[str, Any]:
-    """What was measured, what is published, and how they differ."""
-    value, low, high = ends
-    unsaid = np.isnan(low) or np.isnan(high)
-    return {
-        "measured": value,
-        "measured_low": low,
-        "measured_high": high,
-        "published": said,
-        "difference": value - said,
-        "inside": None if unsaid else bool(low - _ROUNDING <= said <= high + _ROUNDING),
+        **beside(one["ends"], said),
     }
