@@ -13,10 +13,9 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -27,16 +26,13 @@ from covar_gen.core.plugins import WeightsName
 from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
 from covar_gen.neural.holes import Canvas, canvas_of
 from covar_gen.neural.quiet import quiet
-from covar_gen.neural.running import device_name, exact, in_halves, own_device, resolved
+from covar_gen.neural.running import device_name, exact, in_halves, overlapped, own_device, resolved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 """Stable Diffusion 1.5 for inpainting, where it has been since its first owner removed it."""
-
-THREADS = 2
-"""That prepare and finish pictures while the model paints."""
 
 BLACK = 1
 """A picture whose brightest level is at most this is black."""
@@ -117,6 +113,10 @@ class _Shown:
     mask: Mask
 
 
+_Answer: TypeAlias = tuple[int, Filling | Rejected]
+"""Place of a hole, and what became of it."""
+
+
 class Painter:
     """A pipeline on this process's device.
 
@@ -174,22 +174,16 @@ class Painter:
         """
         canvases = [canvas_of(hole.fill, self.native, self.multiple, self.factor) for hole in holes]
         batches = self._batches(canvases)
-        found: dict[int, Future[Filling | Rejected]] = {}
-        # While the model paints, the next pictures are prepared and the last ones finished.
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="holes") as pool:
 
-            def prepare(batch: Sequence[int]) -> list[Future[_Shown]]:
-                return [pool.submit(self._shown, holes[n], canvases[n]) for n in batch]
+        def prepare(place: int) -> _Shown:
+            return self._shown(holes[place], canvases[place])
 
-            coming = prepare(batches[0]) if batches else []
-            for number, batch in enumerate(batches):
-                shown = [future.result() for future in coming]
-                coming = prepare(batches[number + 1]) if number + 1 < len(batches) else []
-                painted = in_halves(self._painted, shown, self.where)
-                for place, item, (picture, together) in zip(batch, shown, painted, strict=True):
-                    about: dict[str, Json] = {"batch": together} if together < len(batch) else {}
-                    found[place] = pool.submit(self._filling, item, picture, about)
-        return [found[place].result() for place in range(len(holes))]
+        def finish(place: int, painted: tuple[NDArray[np.float32], dict[str, Json]]) -> _Answer:
+            return place, self._filling(holes[place], canvases[place], *painted)
+
+        answers = overlapped(batches, prepare, self._filled, finish)
+        found = dict(answer for batch in answers for answer in batch)
+        return [found[place] for place in range(len(holes))]
 
     def _batches(self, canvases: Sequence[Canvas]) -> list[list[int]]:
         """Places of pictures that are painted together: of one size, in their order."""
@@ -207,8 +201,17 @@ class Painter:
         picture, mask = canvas.shown(hole.image, hole.fill, hole.mask, self.options.overlap)
         return _Shown(hole, canvas, picture, mask)
 
-    def _painted(self, items: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], int]]:
-        """The model's pictures, float32 (height, width, 3) in [0, 1], and how many at once."""
+    def _filled(self, items: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], dict[str, Json]]]:
+        """The model's pictures; and `batch`, if less than all of them fitted into memory."""
+
+        def some(part: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], dict[str, Json]]]:
+            about: dict[str, Json] = {"batch": len(part)} if len(part) < len(items) else {}
+            return [(picture, about) for picture in self._painted(part)]
+
+        return in_halves(some, items, self.where)
+
+    def _painted(self, items: Sequence[_Shown]) -> list[NDArray[np.float32]]:
+        """The model's pictures, float32 (height, width, 3) in [0, 1]."""
         import torch
         from PIL import Image as Pillow
 
@@ -229,7 +232,7 @@ class Painter:
         asked = {name: value for name, value in asked.items() if name in self.takes}
         with exact(), quiet(LIBRARIES):
             pictures = self.pipe(**asked).images
-        return [(np.asarray(picture, np.float32), len(items)) for picture in pictures]
+        return [np.asarray(picture, np.float32) for picture in pictures]
 
     def _scheduled(self) -> int:
         whole = "unet" not in self.pipe.components
@@ -242,9 +245,8 @@ class Painter:
         return len(self.reader(text, verbose=False).input_ids) > int(self.reader.model_max_length)
 
     def _filling(
-        self, item: _Shown, picture: NDArray[np.float32], about: dict[str, Json]
+        self, hole: Hole, canvas: Canvas, picture: NDArray[np.float32], about: dict[str, Json]
     ) -> Filling | Rejected:
-        hole, canvas = item.hole, item.canvas
         params: dict[str, Json] = {**self.about, "canvas": list(canvas.size), **about}
         if self._cut(hole.prompt) or self._cut(hole.negative_prompt):
             params["text_cut"] = True

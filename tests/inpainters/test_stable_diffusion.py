@@ -27,7 +27,7 @@ from covar_gen.inpainters.base import (
     Shrunk,
 )
 from covar_gen.inpainters.stable_diffusion import StableDiffusion, _hole
-from covar_gen.neural import holes, inpainting
+from covar_gen.neural import holes, inpainting, running
 
 FAMILIES = {
     "sd": "StableDiffusionInpaintPipeline",
@@ -146,13 +146,13 @@ def pictures_of(painter: Any, batch: list[FillRequest]) -> list[np.ndarray]:
     kept: list[np.ndarray] = []
     finish = painter._filling
 
-    def remember(item: Any, picture: np.ndarray, about: Any) -> Any:
+    def remember(hole: Any, canvas: Any, picture: np.ndarray, about: Any) -> Any:
         kept.append(picture)
-        return finish(item, picture, about)
+        return finish(hole, canvas, picture, about)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(painter, "_filling", remember)
-        patch.setattr(inpainting, "THREADS", 1)  # in their order
+        patch.setattr(running, "THREADS", 1)  # in their order
         painter.paint([_hole(one) for one in batch])
     return kept
 
