@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from covar_gen.core.errors import EvaluationFolderError
 from covar_gen.core.launch import progress
 from covar_gen.core.processes import run_processes
 from covar_gen.evaluation.analyses.cluster_study import cluster_study as study_table
 from covar_gen.evaluation.cluster_study import CLUSTERS, IMAGES, TABLE, Target, cases_of
+from covar_gen.evaluation.evaluated import complete_models
 from covar_gen.evaluation.metrics.deletion_insertion import POINTS, Ties
-from covar_gen.evaluation.models.base import public_name
-from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.results import open_results
 from covar_gen.evaluation.studied import LAYERS
 
@@ -56,10 +54,7 @@ def cluster_study(
         CovarError: whatever stops it.
     """
     results = open_results(folder)
-    names = [public_name(name) for name in expand(models)] if models else results.models()
-    if not names:
-        mend = "Type the same `covar-gen evaluate` command again: it goes on"
-        raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
+    names = complete_models(results, models)
     for name in names:
         results.folder(name)
     numbers = ",".join(map(str, CLUSTERS)) if clusters is None else clusters

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covar_gen.core.errors import EvaluationFolderError
 from covar_gen.core.launch import progress
 from covar_gen.core.processes import run_processes
 from covar_gen.evaluation.analyses.error_sources import error_sources as sources_table
 from covar_gen.evaluation.error_sources import SWEEP, variants
+from covar_gen.evaluation.evaluated import complete_models
 from covar_gen.evaluation.explained import JUDGED, explained, label, short_label
 from covar_gen.evaluation.judges import Choice, Judge, VerdictFile, default_judge, verdicts_file
 from covar_gen.evaluation.judging import ask, ready
-from covar_gen.evaluation.models.base import public_name
-from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.preparing import stored_classes
 from covar_gen.evaluation.results import Results, open_results
 
@@ -76,10 +74,7 @@ def errors(
         CovarError: whatever stops it.
     """
     results = open_results(folder)
-    names = [public_name(name) for name in expand(models)] if models else results.models()
-    if not names:
-        mend = "Type the same `covar-gen evaluate` command again: it goes on"
-        raise EvaluationFolderError("no model is complete yet", where=folder, mend=mend)
+    names = complete_models(results, models)
     tried = variants(method, options or {}, SWEEP if sweep else SWEEP[:1])
     cache = VerdictFile(verdicts or verdicts_file())
     spoken = _chosen(results, judge, judge_options or {}, cache) if judge != NONE else None

@@ -154,6 +154,11 @@ def run_here(stage: Stage, staging: Staging, *, limit: int | None = None) -> Tal
     return tally
 
 
+def threads_given() -> int:
+    """Threads of a process that also computes: as COVAR_THREADS says, or one for each core."""
+    return int(os.environ.get(THREADS) or os.cpu_count() or 1)
+
+
 class _LogFile(logging.FileHandler):
     """A log whose own failure stops nothing: a full disk is met again where it matters."""
 

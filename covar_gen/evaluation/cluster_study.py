@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,7 @@ from covar_gen.core.environment import record
 from covar_gen.core.errors import EvaluationFolderError, PluginError
 from covar_gen.core.files import Staging, sweep, sync
 from covar_gen.core.journal import parquet_bytes
-from covar_gen.core.launch import THREADS, guarded, leash, logging_to, progress
+from covar_gen.core.launch import guarded, leash, logging_to, progress, threads_given
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.seeds import generator, seed_of
@@ -42,7 +41,12 @@ from covar_gen.evaluation.classifiers import classifier
 from covar_gen.evaluation.computing import Device, device_of, enough_memory
 from covar_gen.evaluation.curves import BATCH, Maps, Measure, Picture
 from covar_gen.evaluation.data import Data
-from covar_gen.evaluation.evaluated import Photographs, evaluated_data, evaluated_model
+from covar_gen.evaluation.evaluated import (
+    Photographs,
+    complete_models,
+    evaluated_data,
+    evaluated_model,
+)
 from covar_gen.evaluation.metrics.deletion_insertion import POINTS, STEPS, Ties
 from covar_gen.evaluation.perturbing import DELETION, INSERTION, Perturbation
 from covar_gen.evaluation.preparing import claim, stored_classes
@@ -108,7 +112,7 @@ def cluster_study(
     """
     results = open_results(root)
     ranks = Ranks.from_environment()
-    names = list(models) if models else results.models()
+    names = list(models) if models else complete_models(results)
     methods = {case: method_of(case) for case in cases}
     study = _Study(results, evaluated_data(results), methods, settings or Settings())
     sweep(root)
@@ -381,7 +385,7 @@ def main() -> int:
                 Perturbation(points=given.points, ties=given.ties, seed=given.seed),
             ),
             device=given.device,
-            threads=int(os.environ.get(THREADS) or os.cpu_count() or 1),
+            threads=threads_given(),
             report=progress(TABLE),
         ),
         given.folder,

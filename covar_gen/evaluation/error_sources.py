@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,18 +21,18 @@ from typing import Any
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.environment import record
-from covar_gen.core.errors import EvaluationFolderError, PluginError
+from covar_gen.core.errors import PluginError
 from covar_gen.core.files import Staging, sync
 from covar_gen.core.files import sweep as clean
 from covar_gen.core.journal import parquet_bytes
-from covar_gen.core.launch import THREADS, guarded, leash, logging_to, progress
+from covar_gen.core.launch import guarded, leash, logging_to, progress, threads_given
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.evaluation.attribution import get_method
 from covar_gen.evaluation.attribution.base import Method
 from covar_gen.evaluation.classifiers import classifier
 from covar_gen.evaluation.computing import Device, device_of, enough_memory
-from covar_gen.evaluation.evaluated import evaluated_data, evaluated_model
+from covar_gen.evaluation.evaluated import complete_models, evaluated_data, evaluated_model
 from covar_gen.evaluation.explained import PREFIX, wrong_rows
 from covar_gen.evaluation.explaining import Explainer, Question
 from covar_gen.evaluation.masks import masks_of
@@ -86,10 +85,7 @@ def error_sources(
     """
     results = open_results(root)
     ranks = Ranks.from_environment()
-    names = list(models) if models else results.models()
-    if not names:
-        mend = "Type the same `covar-gen evaluate` command again: it goes on"
-        raise EvaluationFolderError("no model is complete yet", where=root, mend=mend)
+    names = list(models) if models else complete_models(results)
     methods = variants(method, options or {}, SWEEP if sweep else SWEEP[:1])
     first = _question(results, names, masks, methods[0])
     questions = [replace(first, method=each) for each in methods]
@@ -263,7 +259,7 @@ def main() -> int:
             options=given.options,
             sweep=given.sweep,
             device=given.device,
-            threads=int(os.environ.get(THREADS) or os.cpu_count() or 1),
+            threads=threads_given(),
             report=progress(TABLE),
         ),
         given.folder,

@@ -8,14 +8,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covar_gen.core.arrays import Image, Rejected
-from covar_gen.core.errors import MixtureError, PhotographsError
+from covar_gen.core.errors import EvaluationFolderError, MixtureError, PhotographsError
 from covar_gen.evaluation.computing import Device, enough_memory
 from covar_gen.evaluation.data import Data, open_data
 from covar_gen.evaluation.images import decode
 from covar_gen.evaluation.models import load_model
-from covar_gen.evaluation.models.base import Model
+from covar_gen.evaluation.models.base import Model, public_name
+from covar_gen.evaluation.models.zoo import expand
 from covar_gen.evaluation.reading import PASSING
 from covar_gen.evaluation.results import Results
+
+
+def complete_models(results: Results, chosen: str | None = None) -> list[str]:
+    """Models of an evaluation that a command is to look at.
+
+    Args:
+        results: the evaluation.
+        chosen: names and groups, separated by commas; None or empty: all that are complete.
+
+    Returns:
+        Their names in the evaluation. That the chosen ones were evaluated is not looked at.
+
+    Raises:
+        EvaluationFolderError: none is complete.
+        ModelError: nothing is named, as in `,`.
+    """
+    names = [public_name(name) for name in expand(chosen)] if chosen else results.models()
+    if not names:
+        mend = "Type the same `covar-gen evaluate` command again: it goes on"
+        raise EvaluationFolderError("no model is complete yet", where=results.root, mend=mend)
+    return names
 
 
 def evaluated_data(results: Results) -> Data:

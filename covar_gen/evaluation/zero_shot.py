@@ -11,14 +11,13 @@ filtered by what is done second, so that neither their number nor a restart chan
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covar_gen.core.files import Staging, sweep
-from covar_gen.core.launch import THREADS, guarded, leash, logging_to, progress
+from covar_gen.core.launch import guarded, leash, logging_to, progress, threads_given
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.evaluation.computing import device_of
@@ -128,7 +127,7 @@ def main() -> int:
         given.batch,
         given.embeddings,
         given.memory,
-        int(os.environ.get(THREADS) or os.cpu_count() or 1),
+        threads_given(),
     )
     return guarded(
         lambda: evaluate(
