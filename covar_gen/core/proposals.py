@@ -13,7 +13,6 @@ import os
 import secrets
 from pathlib import Path
 from typing import Annotated, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +20,7 @@ from covar_gen.core.answers import read_list
 from covar_gen.core.errors import CovarError, MissingExtraError, ProposalError, storage_error
 from covar_gen.core.imagenet import ImagenetClass, by_wnid, find
 from covar_gen.core.prompts import load_prompt
+from covar_gen.core.servers import a_server, api_key, without_credentials
 
 CLASSES = "class_selection"
 BACKGROUNDS = "background_selection"
@@ -40,22 +40,6 @@ FEWEST_CLASSES = 2
 """A proposal with fewer known classes is no benchmark."""
 
 _log = logging.getLogger(__name__)
-
-
-def a_server(url: str) -> str:
-    """The address itself, if it is one of a server and holds no password.
-
-    Raises:
-        ValueError: it is none, or holds one.
-    """
-    parts = urlsplit(url)
-    # Reading the port checks it.
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("should look like http://localhost:8000/v1")
-    if parts.username or parts.password:
-        # Recipes are frozen into runs and published.
-        raise ValueError("must hold no password; put such an address into OPENAI_BASE_URL")
-    return url
 
 
 class Proposal(BaseModel):
@@ -203,11 +187,7 @@ def _request(proposal: Proposal, messages: list[Message]) -> tuple[str, str, str
         raise MissingExtraError(what, mend="Type: pip install 'covar-gen[llm]'") from error
     from openai.types.chat import ChatCompletion
 
-    key = os.environ.get(proposal.api_key_env, "").strip()
-    if not (key and key.isascii()):
-        what = f"no API key in the environment variable {proposal.api_key_env}"
-        mend = f"Type: export {proposal.api_key_env}=... (a server of your own takes any word)"
-        raise ProposalError(what, mend=mend)
+    key = api_key(proposal.api_key_env, "", ProposalError)
     with openai.OpenAI(
         api_key=key, base_url=proposal.base_url, timeout=proposal.timeout_s
     ) as client:
@@ -256,12 +236,6 @@ def _refusal(error: Exception, proposal: Proposal, server: str, key: str) -> Pro
     else:
         what, mend = f"the language model's server fails ({said})", _OTHERWISE
     return ProposalError(what, where=server, mend=mend)
-
-
-def without_credentials(url: str) -> str:
-    """An address without user, password, query and fragment: what may be stored."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _stored(store: Path, proposal: Proposal, task: str) -> Answer | None:

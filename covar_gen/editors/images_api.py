@@ -12,7 +12,6 @@ for and of whom is in the rows. Photographs leave this machine.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from pydantic import AfterValidator, Field
 from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
 from covar_gen.core.errors import ToolError
 from covar_gen.core.plugins import PluginOptions
-from covar_gen.core.proposals import a_server, without_credentials
+from covar_gen.core.servers import a_server, api_key, server_of
 from covar_gen.editors._images_api_answers import image_in
 from covar_gen.editors._images_api_pictures import canvas_for, edges_of, png_of, read_answer
 from covar_gen.editors.base import (
@@ -37,7 +36,6 @@ from covar_gen.editors.base import (
 )
 
 _Value: TypeAlias = str | int | float | bool
-_DEFAULT_SERVER = "https://api.openai.com/v1"
 _KEY_REFUSED, _UNPAID, _UNKNOWN = (401, 403), 402, (404, 405)
 _LONGEST = 160
 _POLICY = re.compile(
@@ -141,8 +139,7 @@ class ImagesApi(Editor):
     @property
     def server(self) -> str:
         """Root of the server, without user and password."""
-        named = self.options.base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_SERVER
-        return without_credentials(named).rstrip("/")
+        return server_of(self.options.base_url)
 
     def identity(self) -> dict[str, Json]:
         """Name, version, server, and every option that is not about when it answers."""
@@ -159,13 +156,7 @@ class ImagesApi(Editor):
         self._key()
 
     def _key(self) -> str:
-        name = self.options.api_key_env
-        key = os.environ.get(name, "").strip()
-        if not (key and key.isascii()):
-            what = f"no API key in the environment variable {name}"
-            mend = f"Type: export {name}=... (a server of your own takes any word)"
-            raise ToolError(what, where=self._where, mend=mend)
-        return key
+        return api_key(self.options.api_key_env, self._where, ToolError)
 
     @property
     def _where(self) -> str:

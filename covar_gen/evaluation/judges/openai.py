@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from covar_gen.core.arrays import Json
 from covar_gen.core.errors import ToolError
 from covar_gen.core.plugins import PluginOptions
-from covar_gen.core.proposals import a_server, without_credentials
+from covar_gen.core.servers import a_server, api_key, server_of
 from covar_gen.evaluation.judges._prompting import (
     LONGEST,
     SCHEMA,
@@ -26,7 +25,6 @@ from covar_gen.evaluation.judges._prompting import (
 )
 from covar_gen.evaluation.judges.base import ClassPair, Judge, Verdict
 
-_DEFAULT_SERVER = "https://api.openai.com/v1"
 _KEY_REFUSED = (401, 403)
 _UNKNOWN = 404
 
@@ -99,8 +97,7 @@ class OpenAI(Judge):
     @property
     def server(self) -> str:
         """Root of the server, without user and password."""
-        named = self.options.base_url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT_SERVER
-        return without_credentials(named).rstrip("/")
+        return server_of(self.options.base_url)
 
     def identity(self) -> dict[str, Json]:
         """What decides an answer: the server, the model, and every word that is sent."""
@@ -151,13 +148,7 @@ class OpenAI(Judge):
         self._key()
 
     def _key(self) -> str:
-        name = self.options.api_key_env
-        key = os.environ.get(name, "").strip()
-        if not (key and key.isascii()):
-            what = f"no API key in the environment variable {name}"
-            mend = f"Type: export {name}=... (a server of your own takes any word)"
-            raise ToolError(what, where=f"judge {self.name()}", mend=mend)
-        return key
+        return api_key(self.options.api_key_env, f"judge {self.name()}", ToolError)
 
     def judge(self, pairs: Sequence[ClassPair]) -> list[Verdict]:
         """Ask about all pairs, several at a time.
