@@ -229,14 +229,13 @@ def test_what_is_known_after_any_warp_stays_to_the_last_level(
         moved, known = warp(image, matrix, image.shape, "cubic")
         mask = warp_mask(disc, matrix, image.shape)
         asked.append(FillRequest(f"k{seed}", moved, known, mask, "beach", "dog", seed))
-    for one, answer in zip(asked, found.fill(asked), strict=True):
+    # The model's own part of the promise, before the inpainters' common one.
+    for one, answer in zip(asked, found.paint(asked), strict=True):
         if not one.known.any():
             assert isinstance(answer, Rejected)
             continue
         image = image_of(answer)
         assert (image[one.known] == one.image[one.known]).all()
-        assert isinstance(answer, Filled)
-        assert answer.known_pixel_max_diff == 0
         unknown = ~one.known
         # A black corner of a few pixels may be painted black.
         assert np.count_nonzero(unknown) < 64 or image[unknown].any()
