@@ -245,8 +245,3 @@ def _spread(tile: Image, mask: Mask) -> Image:
     source = inner if inner.any() else mask
     nearest = distance_transform_edt(~source, return_distances=False, return_indices=True)
     return np.ascontiguousarray(tile[tuple(nearest)])
-
-
-def touches_edge(mask: Mask) -> bool:
-    """Whether an object reaches the frame, where it may be cut off."""
-    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())

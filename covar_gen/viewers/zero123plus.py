@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from covar_gen.core.arrays import Image, Json, Rejected, check_image, check_mask
 from covar_gen.core.imaging import object_box
+from covar_gen.core.outlines import measured
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.core.seeds import seed_of
 from covar_gen.neural.diffusion import Folder, find_network, find_pipeline
@@ -33,7 +34,6 @@ from covar_gen.viewers._zero123_pictures import (
     on_frame,
     recomposed,
     tiles,
-    touches_edge,
 )
 from covar_gen.viewers.base import Pose, View, Viewer, ViewRequest
 
@@ -304,7 +304,7 @@ class Zero123plus(Viewer):
         assert box is not None
         if request.background is None:
             return Rejected("no_background", about)
-        about["touches_edge"] = touches_edge(request.mask)
+        about["touches_edge"] = measured(request.mask).border > 0
         placed = recomposed(tile, found, request.background, box)
         if placed is None:
             return Rejected("object_vanished", about)
