@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,12 +90,16 @@ def errors(
     if spoken:
         found = ask(results, spoken[0], cache, results.root / JUDGED)
         say(f"judge: {found.line()}; {spoken[1]}")
+    return _counted(results, names, label(tried[0].identity()))
+
+
+def _counted(results: Results, names: Sequence[str], method: str) -> Counted:
+    """Rows of these models by a method, and which models were explained otherwise."""
     rows = sources_table(results, replicates=1).to_pylist()
-    shown = label(tried[0].identity())
-    asked_for = [row for row in rows if row["method"] == shown and row["model"] in names]
+    asked_for = [row for row in rows if row["method"] == method and row["model"] in names]
     others: dict[str, list[str]] = {}
     for each in explained(results):
-        if each.method != shown or each.model not in names:
+        if each.method != method or each.model not in names:
             others.setdefault(each.short, []).append(each.model)
     return Counted(asked_for, others)
 
