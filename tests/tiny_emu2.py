@@ -117,7 +117,9 @@ def save_native(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for part in ("unet", "vae", "scheduler", "tokenizer"):
         shutil.copytree(DATA / part, folder / part)
-    (folder / "config.json").write_text(json.dumps(encoder_config(), indent=1))
+    (folder / "multimodal_encoder").mkdir()
+    config = json.dumps(encoder_config(), indent=1)
+    (folder / "multimodal_encoder" / "config.json").write_text(config)
     (folder / NATIVE).write_bytes(native_bytes())
     return folder / NATIVE
 
@@ -132,8 +134,10 @@ def save_checker(folder: Path, seed: int = 0) -> None:
         "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
         "num_attention_heads": 2, "image_size": 224, "patch_size": 56, "projection_dim": 8,
     }  # fmt: skip
-    text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "projection_dim": 8,
-            "num_attention_heads": 2, "vocab_size": 16, "bos_token_id": 0, "eos_token_id": 1}  # fmt: skip
+    text = {
+        "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "projection_dim": 8,
+        "num_attention_heads": 2, "vocab_size": 16, "bos_token_id": 0, "eos_token_id": 1,
+    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = CLIPConfig(vision_config=vision, text_config=text, projection_dim=8)
