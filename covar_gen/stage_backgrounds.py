@@ -4,10 +4,15 @@ Reads:  sources, masks_sources
 Writes: backgrounds (subset bg_varied), images/backgrounds/<key>.png and, where the editor knows
         them, masks/backgrounds/<key>.png
 Launch: accelerate launch covar_gen/stage_backgrounds.py --run RUN
+
+An edit that redraws the object is measured against the photograph's: see `core.agreement`. Where
+it does not keep the limits of the recipe's [backgrounds.agreement] it is refused, and made again as
+often as the editor's `attempts` allow; its numbers stand on the refused row too.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +25,9 @@ from covar_gen.core.rows import Row
 from covar_gen.core.stage import Made, Stage, Work
 from covar_gen.core.store import Run
 from covar_gen.editors.base import Edit, Editor, EditRequest
+from covar_gen.foreground import Foreground
+
+log = logging.getLogger("covar_gen")
 
 
 class BackgroundsStage(Stage):
@@ -38,19 +46,39 @@ class BackgroundsStage(Stage):
         options = section.options.get(section.editor)
         self.editor = plugins.make("editors", section.editor, Editor, options, where)
         self.follow(self.editor)
+        self.is_limited = section.agreement is not None
+        # What knows its masks keeps the object's pixels: there is nothing to measure.
+        self.foreground = None
+        if not self.editor.knows_masks:
+            self.foreground = Foreground(section.agreement)
+            if self.foreground.segmenter is not None:
+                self.foreground.segmenter.check_names(self.names.values())
+            # A service of others is not asked again for what is there already.
+            if self.foreground.in_batches and self.repeatable:
+                self.batch = run.recipe.block
 
     def identity(self) -> dict[str, Json]:
-        """The editor, the instruction, the backgrounds and the run's seed."""
+        """The editor, the instruction, the backgrounds, what is measured, and the run's seed."""
+        measured: dict[str, Json] = {}
+        if self.foreground is not None:
+            measured["agreement"] = without_paths(self.foreground.identity())
         return {
             "editor": without_paths(self.editor.identity()),
             "prompt": self.prompt,
             "backgrounds": {str(number): text for number, text in self.backgrounds.items()},
             "seed": self.run.recipe.seed,
+            **measured,
         }
 
     def setup(self) -> None:
-        """Load the editor."""
+        """Load the editor, and what measures its edits."""
         self.editor.setup()
+        if self.foreground is not None:
+            self.foreground.setup()
+        elif self.is_limited:
+            log.warning(
+                "[backgrounds.agreement] is not used: %s keeps the object's pixels", self.tool
+            )
 
     def outputs(self, parent: str) -> list[str]:
         """CLASS/PHOTO/07 for background 7."""
@@ -66,9 +94,18 @@ class BackgroundsStage(Stage):
         return {"background_id": int(key.rpartition("/")[2])}
 
     def make(self, batch: Sequence[Work]) -> list[Made | Rejected]:
-        """Edit a batch."""
+        """Edit a batch, and measure what was redrawn."""
         requests = [self._request(work) for work in batch]
-        answers = self.editor.edit(requests)
+        answers = list(self.editor.edit(requests))
+        if self.foreground is not None:
+            redrawn = {
+                place: (request, answer)
+                for place, (request, answer) in enumerate(zip(requests, answers, strict=True))
+                if isinstance(answer, Edit) and answer.known_pixel_max_diff is None
+            }
+            judged = self.foreground.judged(list(redrawn.values()))
+            for place, answer in zip(redrawn, judged, strict=True):
+                answers[place] = answer
         return [self._made(r, a) for r, a in zip(requests, answers, strict=True)]
 
     def _request(self, work: Work) -> EditRequest:

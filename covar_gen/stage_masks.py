@@ -12,14 +12,12 @@ says that it is too poor to be used; what was detected and measured stands on re
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from covar_gen.core import plugins
 from covar_gen.core.arrays import Json, Rejected
-from covar_gen.core.errors import RecipeError
 from covar_gen.core.launch import stage_main
 from covar_gen.core.outlines import Outline, measured
 from covar_gen.core.recipe import Accept, needed, without_paths
@@ -29,8 +27,6 @@ from covar_gen.core.store import Run
 from covar_gen.segmenters.base import Segmentation, Segmenter, SegmentRequest
 
 TABLES = ("sources", "backgrounds", "viewpoints")
-
-_NO_NAME = re.compile(r"n\d{8}|[+-]?\d+(\.\d+)?")
 
 DETECTED = ("scores", "boxes", "phrases")
 """Params of a segmenter's answer that are columns of the table."""
@@ -59,21 +55,7 @@ class Masks(Stage):
             "masks.segmenter",
         )
         self.batch = self.segmenter.batch
-        if self.segmenter.reads_names:
-            self._check_names()
-
-    def _check_names(self) -> None:
-        """See that a segmenter which looks for names is given some.
-
-        Raises:
-            RecipeError: a class is called by a number or a wnid.
-        """
-        nameless = [name for name in self.names.values() if _NO_NAME.fullmatch(name)]
-        if nameless:
-            what = f"{self.tool} looks for a class's name, and {nameless[0]!r} is none"
-            mend = "List the classes in a CSV with the columns label and class_name"
-            mend += " ([classes] classes in a recipe, --classes of covar-gen masks)"
-            raise RecipeError(what, where="classes.classes", mend=mend)
+        self.segmenter.check_names(self.names.values())
 
     def identity(self) -> dict[str, Json]:
         """The segmenter, what of its masks is accepted, and the run's seed."""

@@ -166,7 +166,7 @@ def _refined(here: Plane, inside: Mask, there: Plane, start: Move) -> tuple[floa
     """The movement near `start` under which the grey values correlate best, and how well."""
     move = start
     for blur in _BLURS:
-        x, y = _pixels(_core(inside, 3 * blur + 1))
+        x, y = _pixels(without_rim(inside, 3 * blur + 1))
         wanted = _sampled(_blurred(here, inside, blur), x, y)
         field = _blurred(there, None, blur)
         move = _stepped(wanted, field, (x, y), move)
@@ -188,7 +188,7 @@ def _likeness(here: Plane, inside: Mask, there: Plane, move: Move) -> float:
     if held[inside].mean() < _IN_FRAME:
         return -1.0
     blur = _DETAIL * float(np.sqrt(np.count_nonzero(inside)))
-    inside = _core(inside, _EDGE)
+    inside = without_rim(inside, _EDGE)
     wanted, found = (
         (plane - _blurred(plane, inside, blur))[inside & (held > 0.5)]  # noqa: PLR2004
         for plane in (here, seen)
@@ -196,8 +196,16 @@ def _likeness(here: Plane, inside: Mask, there: Plane, move: Move) -> float:
     return _correlation(wanted, found)
 
 
-def _core(inside: Mask, margin: float) -> Mask:
-    """The object without its rim, where blurs and soft edges mix it with what is around it."""
+def without_rim(inside: Mask, margin: float) -> Mask:
+    """The object without its rim, where blurs and soft edges mix it with what is around it.
+
+    Args:
+        inside: bool (H, W), True on the object; at least one pixel.
+        margin: width of the rim, pixels; less where the object is thin, of which a part stays.
+
+    Returns:
+        bool (H, W), never empty.
+    """
     import cv2
 
     padded = np.pad(inside.astype(np.uint8), 1)

@@ -222,11 +222,7 @@ def make(
         RecipeError: an unknown option or one of the wrong type, in a recipe.
     """
     plugin = find(kind, name, base, where)
-    missing = missing_modules(plugin)
-    if missing:
-        what = f"{KINDS[kind].word} {name!r} needs {', '.join(missing)}, not installed here"
-        package = f"{PACKAGE.replace('_', '-')}[{plugin.extra}]" if plugin.extra else missing[0]
-        raise MissingExtraError(what, where=where, mend=f"Type: pip install '{package}'")
+    check_modules(plugin, f"{KINDS[kind].word} {name!r}", where)
     if where:
         place = f"{where.rpartition('.')[0]}.options.{name}"
         return plugin(checked(plugin.Options, dict(options or {}), place))
@@ -250,6 +246,24 @@ def with_paths(plugin: type[Plugin], options: Mapping[str, Any], folder: Path) -
 def _marks(annotation: Any, field: Any) -> list[Any]:
     inner = [mark for part in getattr(annotation, "__args__", ()) for mark in _marks(part, None)]
     return [*getattr(field, "metadata", ()), *getattr(annotation, "__metadata__", ()), *inner]
+
+
+def check_modules(plugin: type[Plugin], named: str, where: str) -> None:
+    """See that what a plugin imports is installed.
+
+    Args:
+        plugin: whose modules.
+        named: what it is called in the message.
+        where: the recipe's key that names it.
+
+    Raises:
+        MissingExtraError: something is not.
+    """
+    missing = missing_modules(plugin)
+    if missing:
+        what = f"{named} needs {', '.join(missing)}, not installed here"
+        package = f"{PACKAGE.replace('_', '-')}[{plugin.extra}]" if plugin.extra else missing[0]
+        raise MissingExtraError(what, where=where, mend=f"Type: pip install '{package}'")
 
 
 def missing_modules(plugin: type[Plugin]) -> list[str]:

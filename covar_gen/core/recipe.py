@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from covar_gen.core.agreement import Agreement
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.lists import numbered_once, read_list
 from covar_gen.core.plugins import checked
@@ -147,6 +148,7 @@ class Backgrounds(Section):
         propose: ask a language model for the backgrounds instead.
         prompt: instruction; `{background}` and `{class_name}` are filled in; left out: the
             paper's sentence.
+        agreement: how far an object that the editor draws again must stay the same.
         options: options of the editor.
     """
 
@@ -154,6 +156,7 @@ class Backgrounds(Section):
     backgrounds: str | list[Background] | None = None
     propose: Proposal | None = None
     prompt: str | None = None
+    agreement: Agreement | None = None
     options: OptionsOf = {}
 
 
@@ -269,8 +272,9 @@ class Recipe(Section):
         content = self.model_dump(mode="json", exclude_none=True)
         content["classes"].pop("path", None)
         for section in content.values():
-            if isinstance(section, dict) and "options" in section:
-                section["options"] = without_paths(section["options"])
+            for part in ("options", "agreement") if isinstance(section, dict) else ():
+                if part in section:
+                    section[part] = without_paths(section[part])
         return content
 
     def digest(self) -> str:

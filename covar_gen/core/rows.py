@@ -94,11 +94,17 @@ ORIGIN = _fields(
 # Where an editor that draws the object again has drawn it, as estimated from the pixels inside the
 # photograph's mask; null where it keeps the object's pixels, and where the object was not found.
 # A rejected row has what led to it; an image that was moved back, what it was before.
+# What of it is still the photograph's, once it is moved to where it was drawn; where the object was
+# not found, in its own place: `agreement` in params says which, and by which network and segmenter.
 EDITED = _fields(
     object_scale=(REAL, "size of the object over its size in the photograph"),
     object_shift_x=(REAL, "movement of the object's middle to the right, fraction of the width"),
     object_shift_y=(REAL, "the same downwards, fraction of the height"),
     object_match=(REAL, "correlation of the object's details with the photograph's, in [-1, 1]"),
+    object_iou=(REAL, "intersection over union of the object's masks, there and in the photograph"),
+    object_similarity=(REAL, "cosine similarity of a network's patches of the object, in [-1, 1]"),
+    object_ssim=(REAL, "structural similarity of the object's pixels, in [-1, 1]"),
+    object_colour=(REAL, "mean colour difference of the object's pixels, CIEDE2000"),
 )
 
 # A mask of a row of another table, under the same key. What was measured and detected stands on

@@ -57,6 +57,8 @@ class Edit:
             editor promises to keep them; None where it promises nothing.
         params: further factors.
         columns: measurements that have columns of their own in the table.
+        place: where the object lies in this image, where the editor has estimated it; None: the
+            stage estimates it.
     """
 
     image: Image
@@ -65,6 +67,7 @@ class Edit:
     known_pixel_max_diff: int | None = None
     params: dict[str, Json] = field(default_factory=dict)
     columns: Row = field(default_factory=dict)
+    place: Estimate | NoEstimate | None = None
 
 
 class Editor(Plugin, ABC):
@@ -124,28 +127,35 @@ def aligned(
     """
     found = register(request.image, request.mask, edited)
     about = dict(params or {})
+    columns = placed(found)
     if isinstance(found, NoEstimate):
-        columns: Row = {"object_match": found.match}
         about["unmeasured"] = found.reason
         if options.alignment == "accept":
-            return Edit(edited, params=about, columns=columns)
+            return Edit(edited, params=about, columns=columns, place=found)
         # An object that is too small or too plain is so whatever is drawn.
         return Rejected("object_not_found", about, columns, again=found.reason == "unlike")
-    columns = {
-        "object_scale": found.scale,
-        "object_shift_x": found.shift_x,
-        "object_shift_y": found.shift_y,
-        "object_match": found.match,
-    }
     if options.alignment == "accept" or _is_close(found, options):
-        return Edit(edited, params=about, columns=columns)
+        return Edit(edited, params=about, columns=columns, place=found)
     if options.alignment == "refuse":
         return Rejected("object_moved", about, columns, again=True)
     moved, known = realigned(edited, found)
     about.update(realigned=True, mirrored=float(1 - known.mean()))
     if known[request.mask].mean() < KEPT:
         return Rejected("object_moved", about, columns, again=True)
-    return Edit(moved, params=about, columns=columns)
+    back = Estimate(1.0, 0.0, 0.0, found.match, np.eye(3))
+    return Edit(moved, params=about, columns=columns, place=back)
+
+
+def placed(found: Estimate | NoEstimate) -> Row:
+    """The columns that say where an editor has drawn the object."""
+    if isinstance(found, NoEstimate):
+        return {"object_match": found.match}
+    return {
+        "object_scale": found.scale,
+        "object_shift_x": found.shift_x,
+        "object_shift_y": found.shift_y,
+        "object_match": found.match,
+    }
 
 
 def _is_close(found: Estimate, options: AlignmentOptions) -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.arrays import Image
 from covar_gen.core.checkpoints import Checkpoint
+from covar_gen.neural.loading import load_images, load_model
 from covar_gen.neural.running import arithmetic
-from covar_gen.segmenters._loading import load_images, load_model, load_tokenizer, named
+from covar_gen.segmenters._loading import load_tokenizer, named
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,9 @@ import numpy as np
 
 from covar_gen.core.arrays import Image, Mask
 from covar_gen.core.checkpoints import Checkpoint
+from covar_gen.neural.loading import load_images, load_model
 from covar_gen.neural.running import arithmetic
-from covar_gen.segmenters._loading import load_images, load_model, together
+from covar_gen.segmenters._loading import together
 
 if TYPE_CHECKING:
     import torch

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from covar_gen.core.arrays import Image, Json, Mask, Rejected
+from covar_gen.core.errors import RecipeError
 from covar_gen.core.plugins import Plugin
+
+_NO_NAME = re.compile(r"n\d{8}|[+-]?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,22 @@ class Segmenter(Plugin, ABC):
             WeightsError: it cannot be had.
         """
         self.identity()
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """See that a segmenter which looks for names is given some.
+
+        Args:
+            names: of the classes, in words.
+
+        Raises:
+            RecipeError: a class is called by a number or a wnid.
+        """
+        nameless = [name for name in names if _NO_NAME.fullmatch(name)]
+        if self.reads_names and nameless:
+            what = f"{self.name()} looks for a class's name, and {nameless[0]!r} is none"
+            mend = "List the classes in a CSV with the columns label and class_name"
+            mend += " ([classes] classes in a recipe, --classes of covar-gen masks)"
+            raise RecipeError(what, where="classes.classes", mend=mend)
 
     @abstractmethod
     def segment(self, batch: Sequence[SegmentRequest]) -> Sequence[Segmentation | Rejected]:

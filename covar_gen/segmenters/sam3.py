@@ -18,14 +18,13 @@ from pydantic import Field
 from covar_gen.core.arrays import Image, Json, Rejected
 from covar_gen.core.checkpoints import Checkpoint, check_name, find
 from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.neural.loading import load_images, load_model
 from covar_gen.neural.running import Dtype, arithmetic, in_halves, own_device, resolved
 from covar_gen.segmenters._loading import (
     Sha256,
     Text,
     Threshold,
     images_of,
-    load_images,
-    load_model,
     load_tokenizer,
     named,
     together,
