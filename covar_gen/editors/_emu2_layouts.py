@@ -1,0 +1,317 @@
+"""Emu2-Gen's weights on this machine: the Hub's folder or the native file, found, checked, read.
+
+The Hub's folder is a repository, `BAAI/Emu2-Gen`, or a copy of it, with the parts in folders of
+their own and the encoder in eight shards. The native file is the one .safetensors that BAAI's own
+site offers; what it lacks is taken from beside it, in the folders of the Hub's layout, or else
+from the published configuration (see _emu2_published) and, for the tokenizer, from the Hub.
+
+Nothing is read but .safetensors and settings; the remote code of the repository is neither
+fetched nor run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from covar_gen.core.errors import WeightsError
+from covar_gen.core.hub import command, fetch
+from covar_gen.editors import _emu2_published as published
+from covar_gen.editors._emu2_names import ENCODER, PREFIXES, Part, Source, sorted_by_part
+from covar_gen.editors._emu2_weights import Weights
+from covar_gen.neural.headers import FLOATS, entries
+
+PARTS: tuple[Part, ...] = ("visual", "lm", "project_up", "project_down", "unet", "vae")
+"""Those that are always loaded."""
+CHECKER: Part = "safety_checker"
+
+TOKENIZER = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json",
+)  # fmt: skip
+"""Files of the tokenizer; one of the first two holds its words."""
+
+CONFIGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "unet": ("unet/config.json", published.UNET),
+    "vae": ("vae/config.json", published.VAE),
+    "scheduler": ("scheduler/scheduler_config.json", published.SCHEDULER),
+    CHECKER: (f"{CHECKER}/config.json", published.SAFETY_CHECKER),
+}
+"""Settings of diffusers' parts: where a folder has them, and what the published ones are."""
+
+STEMS = {ENCODER: "model", "unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model",
+         CHECKER: "model"}  # fmt: skip
+"""How the files of weights are called, by their folder."""
+
+NAMED = 4
+"""How many names a message gives; of more, the number is said."""
+
+UNLIKE: Mapping[str, Any] = {
+    "rope": False, "naiveswiglu": False, "subln": False, "global_average_pool": False,
+    "init_value": None, "postnorm": True, "qkv_bias": True,
+}  # fmt: skip
+"""What Emu2-Gen's tower is not, by the name of the setting; another value is refused."""
+
+INDICES = ("safetensors.index.bf16.json", "safetensors.index.json")
+SINGLE = ("bf16.safetensors", "safetensors")
+"""How the names of an index, and of weights in one file, end: the bfloat16 variant first."""
+
+Get = Callable[[Sequence[str]], Path]
+"""Brings files of a checkpoint here, by their names in it, and says in which folder they lie."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a checkpoint is looked for.
+
+    Attributes:
+        where: the option that names it.
+        path: its folder, or the native file.
+        repo: on the Hub; empty for files of the user's own.
+        get: brings files of it here.
+        mend: what to do where something is missing.
+    """
+
+    where: str
+    path: Path
+    repo: str
+    get: Get
+    mend: str
+
+    def error(self, what: str, mend: str = "") -> WeightsError:
+        return WeightsError(what, where=self.where, mend=mend or self.mend)
+
+
+def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
+    """A checkpoint with all its files on this machine, fetched if need be.
+
+    Only headers and settings are read, which takes no time to speak of.
+
+    Args:
+        name: `owner/name` or `owner/name@revision` of the Hub, a folder in its layout, the native
+            file, or a folder with that file alone.
+        where: the option that names it, for error messages.
+        safety_checker: True if the safety checker is wanted too.
+
+    Raises:
+        WeightsError: it cannot be had; files are missing, cut off, or of another kind; or there
+            are tensors that Emu2-Gen has not.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _native(path.resolve(), where, safety_checker=safety_checker)
+    if path.is_dir():
+        path = path.resolve()
+        alone = list(path.glob("*.safetensors"))
+        if not (path / ENCODER).is_dir() and len(alone) == 1:
+            return _native(alone[0], where, safety_checker=safety_checker)
+        mend = f"Fetch them again: hf download {published.REPO} --local-dir {path}"
+        place = _Place(where, path, "", lambda _: path, mend)
+    elif path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".safetensors":
+        mend = "Check the path, which is relative to the recipe"
+        raise WeightsError(f"there is no {path}", where=where, mend=mend)
+    else:
+        place = _on_hub(name, where)
+    return _folder(place, [*STEMS] if safety_checker else [*STEMS][:-1])
+
+
+def _on_hub(name: str, where: str) -> _Place:
+    repo, _, revision = name.partition("@")
+
+    def get(files: Sequence[str]) -> Path:
+        return fetch(
+            repo,
+            files,
+            revision=revision or None,
+            where=where,
+            missing=[f"{ENCODER}/config.json"],
+            instead="or copy its folder here and name the folder, or name the native file",
+        )
+
+    mend = f"With a network type: {command(repo, revision)}; or choose {published.REPO}"
+    return _Place(where, get(_settings([*STEMS])), repo, get, mend)
+
+
+def _settings(folders: Sequence[str]) -> list[str]:
+    """Files beside the weights, as a folder of the Hub has them."""
+    parts = [folder for folder in folders if folder != CHECKER]
+    found = [f"{ENCODER}/config.json", *(f"tokenizer/{each}" for each in TOKENIZER)]
+    found += [file for part, (file, _) in CONFIGS.items() if part in ("scheduler", *folders)]
+    return [*found, *(f"{part}/{STEMS[part]}.{end}" for part in parts for end in INDICES)]
+
+
+def _folder(place: _Place, folders: Sequence[str]) -> Weights:
+    """The checkpoint in a folder of the Hub's layout."""
+    path = place.path
+    wanted = [f"{ENCODER}/config.json"]
+    wanted += [file for part, (file, _) in CONFIGS.items() if part in ("scheduler", *folders)]
+    missing = [file for file in wanted if not (path / file).is_file()]
+    words = _words(path / "tokenizer")
+    missing += [] if words else [f"tokenizer/{TOKENIZER[0]}"]
+    if missing:
+        mend = place.mend
+        if (path.parent / ENCODER) == path:
+            mend = f"Name the folder above it: {path.parent}"
+        what = f"{place.repo or path} is no Emu2-Gen: it lacks {_some(missing)}"
+        raise place.error(what, mend)
+    files = _weights(place, folders)
+    tensors: dict[Part, dict[str, Source]] = {}
+    for folder in folders:
+        tensors |= _read(files[folder], folder, place)
+    configs = {
+        part: _json(path / file, place)
+        for part, (file, _) in CONFIGS.items()
+        if part in ("scheduler", *folders)
+    }
+    both = _json(path / f"{ENCODER}/config.json", place)
+    return _checked(place, "hub", {**configs, **_encoder(both, place)}, words, tensors)
+
+
+def _native(file: Path, where: str, *, safety_checker: bool) -> Weights:
+    """The checkpoint in one file."""
+    mend = (
+        f"Name the native file of Emu2-Gen as it is published, or the repository {published.REPO}"
+    )
+    place = _Place(where, file, "", lambda _: file.parent, mend)
+    tensors = _read([file], "native", place)
+    wanted: list[Part] = [*PARTS, *([CHECKER] if safety_checker else [])]
+    if not safety_checker:
+        tensors.pop(CHECKER, None)
+    if missing := [part for part in wanted if part not in tensors]:
+        what = f"{file} is no Emu2-Gen: it has no weights of {', '.join(missing)}"
+        raise place.error(what)
+    configs = {
+        part: _json(beside, place) if (beside := file.parent / name).is_file() else dict(default)
+        for part, (name, default) in CONFIGS.items()
+        if part != CHECKER or safety_checker
+    }
+    beside = file.parent / ENCODER / "config.json"
+    if beside.is_file():
+        configs |= _encoder(_json(beside, place), place)
+    else:
+        configs |= {"visual": dict(published.VISUAL), "lm": dict(published.LANGUAGE)}
+    near = (file.parent / name for name in ("tokenizer", "llama_config", "."))
+    words = next((found for each in near if (found := _words(each))), ())
+    if not words:
+        instead = f"or copy its folder `tokenizer` into {file.parent}"
+        names = [f"tokenizer/{name}" for name in TOKENIZER]
+        words = _words(fetch(published.REPO, names, where=where, instead=instead) / "tokenizer")
+    if not words:
+        raise place.error(f"{file.parent} lacks a tokenizer", f"Copy {TOKENIZER[0]} beside {file}")
+    return _checked(place, "native", configs, words, tensors)
+
+
+def _words(folder: Path) -> tuple[Path, ...]:
+    """The tokenizer's files in a folder; nothing where the words are not among them."""
+    found = tuple(path for name in TOKENIZER if (path := folder / name).is_file())
+    return found if any(path.name in TOKENIZER[:2] for path in found) else ()
+
+
+def _weights(place: _Place, folders: Sequence[str]) -> dict[str, list[Path]]:
+    """Files of weights by folder, fetched if need be: the first choice that is there whole."""
+    found: dict[str, list[Path]] = {}
+    choices = {folder: _choices(place.path / folder, STEMS[folder], place) for folder in folders}
+    for turn in range(max(map(len, choices.values()))):
+        left = {
+            folder: [f"{folder}/{name}" for name in turns[turn]]
+            for folder, turns in choices.items()
+            if folder not in found and turn < len(turns)
+        }
+        if left:
+            place.get([name for names in left.values() for name in names])
+        for folder, names in left.items():
+            files = [place.path / name for name in names]
+            if all(file.is_file() for file in files):
+                found[folder] = files
+    missing = [
+        f"{folder}/{name}"
+        for folder in folders
+        if folder not in found
+        for name in choices[folder][0]
+        if not (place.path / folder / name).is_file()
+    ]
+    if missing:
+        raise place.error(f"{place.path} is incomplete: it lacks {_some(missing)}")
+    return found
+
+
+def _choices(folder: Path, stem: str, place: _Place) -> list[list[str]]:
+    """Names of files that would be a part's weights, the likeliest first."""
+    found = []
+    for ending in INDICES:
+        index = folder / f"{stem}.{ending}"
+        if index.is_file():
+            listed = _json(index, place).get("weight_map")
+            if not isinstance(listed, dict) or not listed:
+                raise place.error(f"{index} names no files", "It is damaged: fetch it again")
+            found.append(sorted({Path(str(name)).name for name in listed.values()}))
+    return found + [[f"{stem}.{ending}"] for ending in SINGLE]
+
+
+def _read(files: Sequence[Path], prefixes: str, place: _Place) -> dict[Part, dict[str, Source]]:
+    """Tensors of files that share their prefixes."""
+    listed = [entry for file in files for entry in entries(file, place.where)]
+    found, unknown = sorted_by_part(listed, PREFIXES[prefixes])
+    if unknown:
+        what = f"{files[0].parent} has {_number(unknown)} that Emu2-Gen has not: {_some(unknown)}"
+        raise place.error(what, "Name the weights of Emu2-Gen, as they are published")
+    kinds = {entry.kind for named in found.values() for s in named.values() for entry in s.entries}
+    if odd := sorted(kinds - FLOATS):
+        what = f"{files[0].parent} has weights of the type {', '.join(odd)}"
+        mend = "Name the published ones, in bfloat16; quantised weights are not read"
+        raise place.error(what, mend)
+    return found
+
+
+def _checked(
+    place: _Place,
+    layout: Any,
+    configs: dict[str, dict[str, Any]],
+    words: tuple[Path, ...],
+    tensors: dict[Part, dict[str, Source]],
+) -> Weights:
+    """The checkpoint, its vocabulary that of the weights."""
+    embedded = tensors["lm"].get("embed_tokens.weight") if "lm" in tensors else None
+    if embedded is not None:
+        # The settings of the native file count the words without those that were added.
+        configs["lm"] = {**configs["lm"], "vocab_size": embedded.shape[0]}
+    return Weights(place.where, place.path, place.repo, layout, configs, words, tensors)
+
+
+def _encoder(config: dict[str, Any], place: _Place) -> dict[str, dict[str, Any]]:
+    """Settings of tower and language model, out of the encoder's on the Hub."""
+    tower, needed = config.get("vision_config"), list(published.LANGUAGE)[1:5]
+    missing = [name for name in needed if not isinstance(config.get(name), int)]
+    missing += [] if isinstance(tower, dict) else ["vision_config"]
+    if missing:
+        raise place.error(f"{ENCODER}/config.json of {place.path} lacks {', '.join(missing)}")
+    assert isinstance(tower, dict)
+    odd = [name for name, value in UNLIKE.items() if tower.get(name, value) != value]
+    odd += [name for name in ("rope_scaling", "attention_bias") if config.get(name)]
+    if odd:
+        what = f"{ENCODER}/config.json of {place.path} asks for another network: {', '.join(odd)}"
+        raise place.error(what, "Name the weights of Emu2-Gen, as they are published")
+    language = {name: config.get(name, value) for name, value in published.LANGUAGE.items()}
+    visual = {name: tower.get(name, value) for name, value in published.VISUAL.items()}
+    return {"visual": visual, "lm": language}
+
+
+def _json(path: Path, place: _Place) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise place.error(f"{path} cannot be read as JSON", "Fetch it again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _number(names: Sequence[str]) -> str:
+    return f"{len(names)} tensor{'s' * (len(names) != 1)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """A few names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,96 @@
+"""Matrices in 4 bits, by bitsandbytes, for a language model that would not fit otherwise.
+
+NF4 with quantised scales (Dettmers et al., QLoRA, 2023): a number takes 4.13 bits. Only matrices
+of Linear layers are packed; embeddings and norms stay as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from covar_gen.core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a packed number: a byte for every 64 of them, and four for every 256 of those."""
+
+_ABSENT = object()
+
+
+def is_packed(layer: Any) -> bool:
+    return type(layer).__name__ == "Linear4bit"
+
+
+def check_int4() -> None:
+    """See that a language model in 4 bits can be had.
+
+    Raises:
+        MissingExtraError: bitsandbytes is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        what = (
+            "a language model in 4 bits (language = 'int4') needs bitsandbytes, not installed here"
+        )
+        raise MissingExtraError(what, mend="Type: pip install 'covar-gen[int4]'")
+
+
+@contextmanager
+def _own_kernels() -> Iterator[None]:
+    """The package as it is installed: it would fetch code for some processors from the Hub."""
+    quiet = logging.getLogger("bitsandbytes")
+    before, there = quiet.level, sys.modules.get("kernels", _ABSENT)
+    quiet.setLevel(logging.ERROR)
+    sys.modules["kernels"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        quiet.setLevel(before)
+        del sys.modules["kernels"]
+        if there is not _ABSENT:
+            sys.modules["kernels"] = there  # type: ignore[assignment]
+
+
+def pack_linears(module: nn.Module, dtype: torch.dtype) -> None:
+    """Have an empty network's Linear layers keep their matrices in 4 bits, still empty."""
+    import torch
+
+    check_int4()
+    with _own_kernels():
+        from bitsandbytes.nn import Linear4bit
+
+    for name, layer in list(module.named_modules()):
+        if type(layer) is torch.nn.Linear:
+            owner, _, last = name.rpartition(".")
+            packed = Linear4bit(
+                layer.in_features,
+                layer.out_features,
+                bias=layer.bias is not None,
+                compute_dtype=dtype,
+                quant_type="nf4",
+                device="meta",
+            )
+            # On processors that have it, another arithmetic, which not all shapes fit.
+            packed.support_avx512bf16_for_cpu = False
+            setattr(module.get_submodule(owner), last, packed)
+
+
+def packed(matrix: torch.Tensor, device: torch.device) -> torch.nn.Parameter:
+    """A matrix in 4 bits.
+
+    Args:
+        matrix: float, in the type that is computed with; bitsandbytes may keep it.
+        device: that packs it and keeps it.
+    """
+    from bitsandbytes.nn import Params4bit
+
+    given = Params4bit(matrix, requires_grad=False, quant_type="nf4", compress_statistics=True)
+    found: torch.nn.Parameter = given.to(device)
+    return found

@@ -1,0 +1,284 @@
+"""Emu2's networks on their devices: built empty, filled tensor by tensor, swapped where need be.
+
+In bfloat16 the encoder takes 73 GB and the painter 5: what is loaded has to go from the files to
+the device without a second copy, and on a card of 80 GB one has to make room for the other.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from covar_gen.core.errors import WeightsError
+from covar_gen.editors import _emu2_packing as packing
+from covar_gen.editors._emu2_spreading import follow, spread
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from covar_gen.editors._emu2_names import Part
+    from covar_gen.editors._emu2_weights import Stream, Weights
+
+Stage = Literal["resident", "swap"]
+"""resident: all networks stay on their devices; swap: those that work, one group at a time."""
+
+Language = Literal["full", "int4"]
+"""How the language model's matrices are kept: as all weights are, or in 4 bits (NF4)."""
+
+NAMED = 4
+"""How many names a message gives; of more, the number is said."""
+
+
+@contextmanager
+def bare() -> Iterator[None]:
+    """Networks made within have no weights yet: their parameters take no memory.
+
+    What is no weight, such as the frequencies of rotary positions, is there as it should be.
+    """
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        yield
+
+
+def fill(
+    module: nn.Module,
+    stream: Stream,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    language: Language = "full",
+    places: Mapping[str, torch.device] | None = None,
+) -> None:
+    """Give an empty network its weights, one by one, each copied straight to its device.
+
+    Buffers that are no weights keep their type: rotary frequencies stay float32.
+
+    Args:
+        module: made within `bare`, or emptied.
+        stream: its weights.
+        device: where it computes.
+        dtype: of its weights.
+        language: int4: matrices of its Linear layers are quantised on the way.
+        places: devices of parts of it by the start of their names, where not all is on `device`.
+
+    Raises:
+        WeightsError: names or shapes differ from the network's; nothing was loaded then.
+        MissingExtraError: bitsandbytes is not installed.
+    """
+    if language == "int4":
+        packing.pack_linears(module, dtype)
+    _check(shapes(module), stream)
+    for name, tensor in stream:
+        target = _place(name, places, device)
+        _put(module, name, tensor, target, dtype)
+    for name, buffer in list(module.named_buffers()):
+        if not buffer.is_meta:
+            _set(module, name, buffer.to(_place(name, places, device)))
+    module.eval().requires_grad_(requires_grad=False)
+
+
+def empty(module: nn.Module) -> None:
+    """Take a network's weights off its device; its other buffers stay."""
+    import torch
+
+    for name, shape in shapes(module).items():
+        nothing = torch.empty(shape, device="meta")
+        _set(module, name, nothing)
+
+
+def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Shapes of a network's weights by name, also of those that are packed into 4 bits."""
+    weights = {name: tuple(value.shape) for name, value in module.named_parameters()}
+    kept = module.state_dict(keep_vars=True)
+    weights |= {name: tuple(value.shape) for name, value in module.named_buffers() if name in kept}
+    for name, layer in module.named_modules():
+        if packing.is_packed(layer):
+            weights[f"{name}.weight"] = (int(layer.out_features), int(layer.in_features))
+    return weights
+
+
+def _set(module: nn.Module, name: str, value: torch.Tensor) -> None:
+    """Put a tensor in the place of a parameter or buffer."""
+    import torch
+
+    owner, _, last = name.rpartition(".")
+    layer = module.get_submodule(owner)
+    if last in dict(layer.named_parameters(recurse=False)) and not isinstance(
+        value, torch.nn.Parameter
+    ):
+        value = torch.nn.Parameter(value, requires_grad=False)
+    setattr(layer, last, value)
+
+
+def _check(wanted: Mapping[str, tuple[int, ...]], stream: Stream) -> None:
+    """See that a part's files have exactly the network's weights."""
+    there, where = stream.shapes, stream.weights.where
+    missing = [name for name in wanted if name not in there]
+    unknown = [name for name in there if name not in wanted]
+    other = [
+        f"{name} {there[name]} instead of {shape}"
+        for name, shape in wanted.items()
+        if there.get(name, shape) != shape
+    ]
+    said = [
+        f"{what} {some(names)}"
+        for what, names in (("lacks", missing), ("has besides", unknown), ("has", other))
+        if names
+    ]
+    if said:
+        what = f"the part {stream.part} of {stream.weights.path} {'; it '.join(said)}"
+        mend = "Name the weights of Emu2-Gen and the settings that belong to them"
+        raise WeightsError(what, where=where, mend=mend)
+
+
+def _put(
+    module: nn.Module, name: str, tensor: torch.Tensor, device: torch.device, dtype: torch.dtype
+) -> None:
+    # A copy, also on the same device: the file's pages are not the network's to keep.
+    owner, _, last = name.rpartition(".")
+    if last == "weight" and packing.is_packed(module.get_submodule(owner)):
+        _set(module, name, packing.packed(tensor.to(dtype, copy=True), device))
+        return
+    _set(module, name, tensor.to(device=device, dtype=dtype, copy=True))
+
+
+def _place(
+    name: str, places: Mapping[str, torch.device] | None, device: torch.device
+) -> torch.device:
+    for start, place in (places or {}).items():
+        if name.startswith(start):
+            return place
+    return device
+
+
+def some(names: Sequence[str]) -> str:
+    """A few names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how the networks are kept.
+
+    Attributes:
+        devices: of this process. The language model's layers are spread over all of them;
+            everything else, and what goes in and comes out, is on the first.
+        dtype: of the weights.
+        stage: which networks are there at the same time.
+        language: how the language model is kept.
+    """
+
+    devices: tuple[torch.device, ...]
+    dtype: torch.dtype
+    stage: Stage = "resident"
+    language: Language = "full"
+
+
+class Staged:
+    """Networks in groups of which each works by itself.
+
+    Under `swap` the weights of a group are read anew whenever its turn comes, from the machine's
+    memory if its file cache has them, else from the disk: let a group do all of its work before
+    the next has its turn.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        groups: Mapping[str, Mapping[Part, nn.Module]],
+        placement: Placement,
+    ) -> None:
+        """See that everything fits; nothing is loaded yet.
+
+        Args:
+            weights: of all networks.
+            groups: networks made within `bare`, by part, by the name of their group.
+            placement: where they go.
+
+        Raises:
+            WeightsError: names or shapes differ from those of the files.
+            MissingExtraError: bitsandbytes is wanted and not installed.
+        """
+        self.weights, self.groups, self.placement = weights, groups, placement
+        self._filled: set[str] = set()
+        if placement.language == "int4":
+            packing.check_int4()
+        for group in groups.values():
+            for part, module in group.items():
+                _check(shapes(module), weights.stream(part))
+        self._layers: dict[str, torch.device] = {}
+        if len(placement.devices) > 1:
+            self._spread()
+
+    def ready(self, group: str) -> None:
+        """Have a group's networks on their devices; under `swap` only them.
+
+        Args:
+            group: its name.
+        """
+        if group in self._filled:
+            return
+        if self.placement.stage == "swap":
+            self.release()
+        for part, module in self.groups[group].items():
+            language = self.placement.language if part == "lm" else "full"
+            places = self._layers if part == "lm" else None
+            fill(
+                module,
+                self.weights.stream(part),
+                self.placement.devices[0],
+                self.placement.dtype,
+                language=language,
+                places=places,
+            )
+        self._filled.add(group)
+
+    def release(self) -> None:
+        """Take all networks off their devices."""
+        import torch
+
+        for group in self._filled:
+            for module in self.groups[group].values():
+                empty(module)
+        self._filled.clear()
+        gc.collect()
+        if any(device.type == "cuda" for device in self.placement.devices):
+            torch.cuda.empty_cache()
+
+    def _spread(self) -> None:
+        """Deal the language model's layers out, and have what they are given follow them."""
+        together = [
+            group
+            for group in self.groups.values()
+            if self.placement.stage == "resident" or "lm" in group
+        ]
+        sizes = {part: self._bytes(part) for group in together for part in group}
+        model: Any = next(group["lm"] for group in together if "lm" in group)
+        layers = [self._bytes("lm", f"layers.{n}.") for n in range(len(model.layers))]
+        fixed = sum(sizes.values()) - sum(layers)
+        numbers = spread(layers, fixed, len(self.placement.devices))
+        first = self.placement.devices[0]
+        for number, (layer, place) in enumerate(zip(model.layers, numbers, strict=True)):
+            device = self.placement.devices[place]
+            self._layers[f"layers.{number}."] = device
+            if device != first:
+                follow(layer, device)
+        follow(model.norm, first)
+
+    def _bytes(self, part: Part, start: str = "") -> int:
+        """Bytes of a part's weights, or of those whose names start so, on their device."""
+        named = self.weights.stream(part).shapes
+        found = 0.0
+        for name, shape in named.items():
+            if name.startswith(start):
+                packed = part == "lm" and self.placement.language == "int4" and "proj" in name
+                each = packing.BYTES if packed else self.placement.dtype.itemsize
+                found += math.prod(shape) * each
+        return int(found)
