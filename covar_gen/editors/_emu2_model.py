@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from covar_gen.editors._emu2_checker import Checker
     from covar_gen.editors._emu2_language import Writer
     from covar_gen.editors._emu2_painting import Canvas, Painter
+    from covar_gen.editors._emu2_placing import Staged
     from covar_gen.editors._emu2_tokens import Part
+
+ENCODER, PAINTER = "encoder", "painter"
+"""Groups of networks that work one after the other: tower and language model, UNet and VAE."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Wanted:
     unwanted: torch.Tensor
 
 
-class Emu2:
+class Networks:
     """The networks of a checkpoint.
 
     Args:
@@ -67,6 +71,7 @@ class Emu2:
         writer: the language model.
         painter: UNet and VAE.
         checker: the safety checker, if it is to be asked.
+        staged: brings the groups ENCODER and PAINTER onto their devices.
     """
 
     def __init__(
@@ -75,10 +80,11 @@ class Emu2:
         shape: TowerShape,
         writer: Writer,
         painter: Painter,
-        checker: Checker | None = None,
+        checker: Checker | None,
+        staged: Staged,
     ) -> None:
         self.tower, self.shape, self.writer = tower, shape, writer
-        self.painter, self.checker = painter, checker
+        self.painter, self.checker, self.staged = painter, checker, staged
         self._grey: torch.Tensor | None = None
 
     def shown(self, parts: Sequence[Part]) -> Shown:
@@ -113,10 +119,11 @@ class Emu2:
         """
         import torch
 
+        self.staged.ready(ENCODER)
         with exact():
             counts = [len(item.pixels) for item in batch]
             pixels = torch.cat([item.pixels for item in batch])
-            seen = self._look(pixels).split(counts)
+            seen = torch.split(self._look(pixels), counts)
             written = self._written(batch, seen)
             return [
                 Wanted(each[0], self._nothing())
@@ -140,6 +147,7 @@ class Emu2:
         """
         import torch
 
+        self.staged.ready(PAINTER)
         with exact():
             wanted, unwanted = (
                 torch.stack([getattr(item, name) for item in batch])
@@ -151,6 +159,7 @@ class Emu2:
         """Which pictures the safety checker flags; none without a checker."""
         if self.checker is None:
             return [False] * len(pictures)
+        self.staged.ready(PAINTER)
         with exact():
             return self.checker.flags(pictures)
 

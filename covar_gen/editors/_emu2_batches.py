@@ -1,0 +1,159 @@
+"""Many pictures by Emu2: read in batches first, then painted in batches.
+
+Tower and language model finish with all of them before the painter begins, so that networks which
+make room for each other do so once. While networks work, the next photographs are made ready and
+the last pictures looked at in other threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from covar_gen.core.errors import DeviceMemoryError
+from covar_gen.editors._emu2_model import ENCODER, PAINTER
+from covar_gen.neural.running import in_halves, overlapped
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from covar_gen.editors._emu2_model import Networks, Shown, Wanted
+    from covar_gen.editors._emu2_painting import Canvas
+    from covar_gen.editors._emu2_tokens import Part
+
+R = TypeVar("R")
+T = TypeVar("T")
+S = TypeVar("S")
+
+WHERE = "emu2"
+"""Named in messages."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for one picture.
+
+    Attributes:
+        parts: sentences and RGB pictures, in their order.
+        seed: of its noise.
+        canvas: how large and how it is painted.
+    """
+
+    parts: Sequence[Part]
+    seed: int
+    canvas: Canvas
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture.
+
+    Attributes:
+        picture: float32 (h, w, 3), RGB in [0, 1], not a number where the networks gave none.
+        flagged: True if the safety checker would have blackened it.
+        batch: how many were computed with it, if less than the batch fitted into memory.
+    """
+
+    picture: NDArray[np.float32]
+    flagged: bool
+    batch: int | None
+
+
+def paint_all(
+    networks: Networks,
+    asked: Sequence[Asked],
+    most: int,
+    finish: Callable[[int, Painted], R],
+) -> list[R]:
+    """Paint pictures of any canvases.
+
+    Args:
+        networks: of a checkpoint.
+        asked: what for.
+        most: computed together; less where memory does not suffice.
+        finish: is given each picture's place among `asked`, and the picture, in another thread.
+
+    Returns:
+        What `finish` returned, in their order.
+
+    Raises:
+        PluginError: what is asked is nothing that the model takes.
+        DeviceMemoryError: the device's memory does not suffice for the networks, or for a single
+            picture.
+    """
+    if not asked:
+        return []
+    make_ready(networks, ENCODER)
+    wanted = _read(networks, asked, most)
+    make_ready(networks, PAINTER)
+    groups: dict[Canvas, list[int]] = {}
+    for place, each in enumerate(asked):
+        groups.setdefault(each.canvas, []).append(place)
+    chunks = [chunk for places in groups.values() for chunk in _cut(places, most)]
+
+    def paint(places: Sequence[int]) -> list[tuple[NDArray[np.float32], bool]]:
+        canvas = asked[places[0]].canvas
+        given = [wanted[place][0] for place in places]
+        pictures = networks.paint(given, [asked[place].seed for place in places], canvas)
+        return list(zip(pictures, networks.flags(pictures), strict=True))
+
+    def done(place: int, answer: tuple[tuple[NDArray[np.float32], bool], int | None]) -> R:
+        (picture, flagged), painted = answer
+        fitted = [each for each in (painted, wanted[place][1]) if each is not None]
+        return finish(place, Painted(picture, flagged, min(fitted, default=None)))
+
+    found = overlapped(chunks, lambda place: place, _halved(paint), done)
+    placed = {
+        place: answer
+        for places, answers in zip(chunks, found, strict=True)
+        for place, answer in zip(places, answers, strict=True)
+    }
+    return [placed[place] for place in range(len(asked))]
+
+
+def make_ready(networks: Networks, group: str) -> None:
+    """Have a group of networks on its devices.
+
+    Raises:
+        WeightsError: its files can no longer be read.
+        DeviceMemoryError: the devices cannot hold it.
+    """
+    import torch
+
+    try:
+        networks.staged.ready(group)
+    except torch.OutOfMemoryError as error:
+        what = f"the device has not enough memory for Emu2's {group}"
+        mend = "Set stage = 'swap', language = 'int4' or more devices, or take a larger GPU"
+        raise DeviceMemoryError(what, where=WHERE, mend=mend) from error
+
+
+def _read(networks: Networks, asked: Sequence[Asked], most: int) -> list[tuple[Wanted, int | None]]:
+    """What is painted for each; and how many were read together, where memory did not suffice."""
+
+    def shown(each: Asked) -> Shown:
+        return networks.shown(each.parts)
+
+    found = overlapped(_cut(asked, most), shown, _halved(networks.embed), lambda _, read: read)
+    return [each for chunk in found for each in chunk]
+
+
+def _halved(
+    work: Callable[[Sequence[T]], Iterable[S]],
+) -> Callable[[Sequence[T]], list[tuple[S, int | None]]]:
+    """`work` on as many as fit; each answer with their number, if these are not all."""
+
+    def whole(items: Sequence[T]) -> list[tuple[S, int | None]]:
+        def some(part: Sequence[T]) -> list[tuple[S, int | None]]:
+            fitted = len(part) if len(part) < len(items) else None
+            return [(answer, fitted) for answer in work(part)]
+
+        return in_halves(some, items, WHERE)
+
+    return whole
+
+
+def _cut(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    return [items[start : start + most] for start in range(0, len(items), most)]

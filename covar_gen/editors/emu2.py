@@ -1,0 +1,237 @@
+"""Edits a photograph as a sentence tells it to, with Emu2-Gen: the editor of the paper.
+
+Sun et al., arXiv:2312.13286. The model sees the photograph as 64 vectors and paints a new picture:
+nothing of the photograph's pixels reaches it, so the object is drawn again too. Computed without
+the authors' code, from their checkpoint in either of its layouts. The weights are not for
+commercial use.
+
+The tower sees every photograph squeezed to a square, and the model was made to paint squares. So a
+photograph is shown and painted as a square, and the picture stretched back to the photograph's
+size, which undoes the squeeze; as long as the model draws what it has seen, proportions are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
+from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.editors._emu2_batches import Asked, Painted, make_ready, paint_all
+from covar_gen.editors._emu2_layouts import find
+from covar_gen.editors._emu2_model import ENCODER, PAINTER
+from covar_gen.editors._emu2_painting import Canvas
+from covar_gen.editors._emu2_placing import Language, Placement, Stage
+from covar_gen.editors._emu2_spreading import own_devices
+from covar_gen.editors.base import (
+    AlignmentOptions,
+    Edit,
+    Editor,
+    EditRequest,
+    aligned,
+    pasted_back,
+)
+from covar_gen.neural.fitting import LONGEST, SHORTEST, Size, near_area, resized
+from covar_gen.neural.inpainting import BLACK
+from covar_gen.neural.running import Dtype, device_name, resolved
+
+if TYPE_CHECKING:
+    from covar_gen.editors._emu2_model import Networks
+    from covar_gen.editors._emu2_tokens import Part
+    from covar_gen.editors._emu2_weights import Weights
+
+MULTIPLE = 32
+"""Of a canvas's edges, pixels: the VAE shrinks by 8, the UNet halves twice."""
+
+
+class Emu2Gen(Editor):
+    """Paints the photograph anew, as the recipe's sentence says."""
+
+    class Options(AlignmentOptions):
+        """Which checkpoint, what is asked of it, and where it computes; see AlignmentOptions too.
+
+        Attributes:
+            weights: `owner/name` or `owner/name@revision` of the Hugging Face Hub; or, relative to
+                the recipe, a copy of its folder or the native file.
+            weights_sha256: SHA-256 that all weights together must have, in hex; left out: files
+                of the Hub are known by their revision, others are not compared.
+            mode: edit: the photograph, then the sentence, as the authors have it; text: the
+                sentence alone; autoencode: the photograph alone, drawn again without the language
+                model: what a picture is like that nothing was to be changed in.
+            steps: of denoising.
+            guidance: how strongly the picture follows what was asked; 1: it is not guided, and
+                takes half the time.
+            size: edge of the canvas in pixels, a multiple of 32; the model was made for 1024.
+            canvas: square: as the model was made, and stretched to the photograph's size;
+                photograph: of the photograph's shape and about the area of the square. Which of
+                them keeps proportions depends on what the model makes of what it sees squeezed.
+            paste_back: put the object's own pixels back into the picture; the paper does not.
+            safety_checker: reject pictures that the checkpoint's safety checker flags, and paint
+                them again; the authors' pipeline blackens them.
+            dtype: float32, bfloat16 or float16; auto: bfloat16 on a GPU, else float32.
+            batch: images computed together. A GPU that is too small for them takes halves.
+            attempts: how often an image is painted at most, where the result cannot be used.
+            stage: resident: all networks stay loaded, 74 GiB in bfloat16; swap: tower and language
+                model make room for the painter and are read again for the next images, which takes
+                69 GiB.
+            devices: GPUs of a process, over which the language model's layers are spread.
+            language: full: the language model in `dtype`; int4: its matrices in 4 bits (extra
+                int4), which gives other pictures and needs 27 GB in all.
+        """
+
+        weights: WeightsName = "BAAI/Emu2-Gen"
+        weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+        mode: Literal["edit", "text", "autoencode"] = "edit"
+        steps: int = Field(default=50, ge=1, le=1000)
+        guidance: float = Field(default=3.0, ge=1, le=100)
+        size: int = Field(default=1024, ge=SHORTEST, le=4096, multiple_of=MULTIPLE)
+        canvas: Literal["square", "photograph"] = "square"
+        paste_back: bool = False
+        safety_checker: bool = True
+        dtype: Dtype = "auto"
+        batch: int = Field(default=4, ge=1, le=256)
+        attempts: int = Field(default=3, ge=1, le=100)
+        stage: Stage = "resident"
+        devices: int = Field(default=1, ge=1, le=16)
+        language: Language = "full"
+
+    options: Options
+    requires = ("torch", "diffusers", "transformers", "accelerate", "sentencepiece", "cv2")
+    extra = "generate"
+
+    def __init__(self, options: PluginOptions | None = None) -> None:
+        super().__init__(options)
+        self._networks: Networks | None = None
+        self._how: dict[str, Json] = {}
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The checkpoint's files, fetched if need be.
+
+        Raises:
+            WeightsError: they cannot be had, or are no Emu2-Gen.
+        """
+        checker = self.options.safety_checker
+        return find(self.options.weights, "emu2.weights", safety_checker=checker)
+
+    def identity(self) -> dict[str, Json]:
+        """Name, version and options; for the weights, the hash of their content.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        options = self.options.model_dump(mode="json")
+        return {**super().identity(), "options": {**options, "weights": self.weights.identity()}}
+
+    def setup(self) -> None:
+        """Load the networks onto this process's devices.
+
+        Raises:
+            WeightsError: they cannot be had, or do not belong together.
+            DeviceMemoryError: the devices cannot hold them.
+            PluginError: there are not as many GPUs as a process is to take, or a language model
+                in 4 bits is wanted without its extra.
+        """
+        from covar_gen.editors._emu2_loading import load
+
+        options = self.options
+        devices = own_devices(options.devices)
+        dtype = resolved(options.dtype, devices[0])
+        self.weights.check_pinned(options.weights_sha256)
+        placement = Placement(devices, dtype, options.stage, options.language)
+        self._networks = load(self.weights, placement)
+        self._how = {
+            "mode": options.mode,
+            "steps": options.steps,
+            "guidance": options.guidance,
+            "scheduler": "EulerDiscreteScheduler",
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": device_name(devices[0]),
+            "language": options.language,
+        }
+        self.model = self.weights.model
+        make_ready(self._networks, ENCODER)
+        if options.stage == "resident":
+            make_ready(self._networks, PAINTER)
+
+    def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
+        """One answer per request: all are read first and then painted, in batches.
+
+        Returns:
+            Edits as `editors.base.aligned` makes them or, where the object is put back, with the
+            photograph's mask and a known_pixel_max_diff of 0. Params: mode, steps, guidance,
+            scheduler, dtype, device, language and the model's canvas (height, width); `batch` if
+            less than the batch fitted into memory. Or Rejected: empty_mask; too_long, where the
+            canvas has the photograph's shape; and, to be made again, bad_output, flagged,
+            object_moved and object_not_found.
+
+        Raises:
+            PluginError: the sentence holds one of the model's special tokens, or is too long.
+            DeviceMemoryError: the device's memory does not suffice for a single picture.
+        """
+        assert self._networks is not None
+        found: list[Edit | Rejected] = [Rejected("empty_mask") for _ in batch]
+        asked: dict[int, Asked] = {}
+        for place, request in enumerate(batch):
+            image = check_image(request.image, f"image of {request.key}")
+            height, width = image.shape[:2]
+            if not check_mask(request.mask, image.shape, f"mask of {request.key}").any():
+                continue
+            canvas = self._canvas((height, width))
+            if canvas is None:
+                found[place] = Rejected("too_long")
+            else:
+                asked[place] = Asked(self._parts(request), request.seed, canvas)
+        places = list(asked)
+
+        def finish(number: int, painted: Painted) -> Edit | Rejected:
+            return self._answer(batch[places[number]], painted)
+
+        answers = paint_all(self._networks, list(asked.values()), self.options.batch, finish)
+        for place, answer in zip(places, answers, strict=True):
+            found[place] = answer
+        return found
+
+    def _canvas(self, photograph: Size) -> Canvas | None:
+        """That of a photograph; None for one that is too long for its shape to be painted."""
+        options = self.options
+        height = width = options.size
+        if options.canvas == "photograph":
+            if max(photograph) > LONGEST * min(photograph):
+                return None
+            height, width = near_area(photograph, options.size, MULTIPLE)
+        return Canvas(height, width, options.steps, options.guidance)
+
+    def _parts(self, request: EditRequest) -> list[Part]:
+        """What the model is given for a photograph."""
+        from PIL import Image as Pillow
+
+        picture = Pillow.fromarray(request.image)
+        parts: dict[str, list[Part]] = {
+            "edit": [picture, request.prompt],
+            "text": [request.prompt],
+            "autoencode": [picture],
+        }
+        return parts[self.options.mode]
+
+    def _answer(self, request: EditRequest, painted: Painted) -> Edit | Rejected:
+        picture = painted.picture
+        params: dict[str, Json] = {**self._how, "canvas": list(picture.shape[:2])}
+        if painted.batch is not None:
+            params["batch"] = painted.batch
+        if not np.isfinite(picture).all():
+            return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
+        levels = np.rint(picture * 255).astype(np.uint8)
+        if levels.max() <= BLACK:
+            return Rejected("bad_output", {**params, "output": "black"}, again=True)
+        if painted.flagged:
+            return Rejected("flagged", params, again=True)
+        height, width = request.image.shape[:2]
+        edited = resized(levels, (height, width))
+        if self.options.paste_back:
+            return pasted_back(request, Edit(edited, params=params))
+        return aligned(request, edited, self.options, params)
