@@ -81,15 +81,41 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_diffusion() -> ModuleType:
+def one_thread() -> Iterator[None]:
+    """torch computes with one thread: test processes share the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def module_of() -> Callable[[Path], ModuleType]:
+    """The module in a file: `module_of(path)`; pytest puts no folder of tests on the path."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"covar_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tiny_diffusion(module_of: Callable[[Path], ModuleType]) -> ModuleType:
     """The module tiny_diffusion.py of this folder, which saves tiny pipelines of diffusers."""
-    place = Path(__file__).with_name("tiny_diffusion.py")
-    spec = importlib.util.spec_from_file_location("covar_tiny_diffusion", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(Path(__file__).with_name("tiny_diffusion.py"))
+
+
+@pytest.fixture(scope="session")
+def writer(module_of: Callable[[Path], ModuleType]) -> ModuleType:
+    """Writes evaluation folders: `write_folder`, `write_errors`, `benchmark_images`, `guesses`."""
+    return module_of(Path(__file__).parent / "evaluation" / "analyses" / "conftest.py")
 
 
 @pytest.fixture

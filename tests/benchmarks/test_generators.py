@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import statistics
 import time
@@ -34,17 +33,6 @@ HEIGHT, WIDTH = 128, 152
 """Of the images, pixels: the tiny model at twice its own size."""
 
 
-@pytest.fixture(scope="module")
-def tiny() -> ModuleType:
-    place = Path(__file__).parents[1] / "tiny_diffusion.py"
-    spec = importlib.util.spec_from_file_location("covar_tiny_diffusion", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def fill(run: Run, table: str, rows: list[Row]) -> None:
     staging = Staging(run.root)
     journal = Journal(run.folder(table), table, staging)
@@ -54,9 +42,9 @@ def fill(run: Run, table: str, rows: list[Row]) -> None:
 
 
 @pytest.fixture
-def run(tiny: ModuleType, tmp_path: Path) -> Run:
+def run(tiny_diffusion: ModuleType, tmp_path: Path) -> Run:
     """Background-varied images, to be shrunk by 2 in one pass each."""
-    folder = tiny.save_stable_diffusion(tmp_path / "sd")
+    folder = tiny_diffusion.save_stable_diffusion(tmp_path / "sd")
     options = {"weights": str(folder), "steps": STEPS, "batch": BATCH, "native": HEIGHT}
     recipe = Recipe.model_validate(
         {

@@ -6,11 +6,11 @@ On a CPU with tiny models; where there is a GPU also with models of full size, r
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,15 +28,9 @@ BOXES = 2
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Any:
+def tiny(module_of: Callable[[Path], ModuleType]) -> ModuleType:
     """tests/segmenters/tiny.py."""
-    place = Path(__file__).parents[1] / "segmenters" / "tiny.py"
-    spec = importlib.util.spec_from_file_location("covar_tiny_checkpoints", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(Path(__file__).parents[1] / "segmenters" / "tiny.py")
 
 
 def photographs(count: int, width: int, height: int) -> list[SegmentRequest]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -39,21 +38,13 @@ NAMES = ("tench", "goldfish", "golf ball", "sunglasses", "sunglasses")
 WNIDS = ("n01440764", "n01443537", "n03445777", "n04355933", "n04356056")
 
 
-def _of_the_analyses() -> ModuleType:
-    """The writer of evaluation folders of the analyses' tests."""
-    folder = Path(__file__).resolve().parents[1] / "evaluation" / "analyses"
-    found = importlib.util.spec_from_file_location("folders_to_judge", folder / "conftest.py")
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-writer = _of_the_analyses()
-
-
-def write(root: Path, wnids: tuple[str | None, ...] = WNIDS, *, explain: bool = True) -> Results:
+def write(
+    writer: ModuleType,
+    root: Path,
+    wnids: tuple[str | None, ...] = WNIDS,
+    *,
+    explain: bool = True,
+) -> Results:
     """Errors that the object drives: 0 -> 1 three times, 0 -> 2 twice, 1 -> 0, 3 -> 4."""
     images = [{"label": label} for label in (0, 0, 0, 0, 0, 1, 3)]
     models = {"m/test": [1, 1, 1, 2, 2, 0, 4]}
@@ -70,12 +61,12 @@ def write(root: Path, wnids: tuple[str | None, ...] = WNIDS, *, explain: bool = 
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
+def results(writer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COVAR_CACHE", str(tmp_path / "cache"))
-    return write(tmp_path / "results")
+    return write(writer, tmp_path / "results")
 
 
 def completion(content: object) -> bytes:
@@ -178,8 +169,8 @@ def test_a_user_without_key_and_wordnet_gets_text_similarity_with_its_threshold(
     assert {row["judge"] for row in rows} == {found.judge}
 
 
-def test_one_wnid_is_too_few_for_wordnet(tmp_path: Path) -> None:
-    made = write(tmp_path / "few", (WNIDS[0], None, None, None, None))
+def test_one_wnid_is_too_few_for_wordnet(writer: ModuleType, tmp_path: Path) -> None:
+    made = write(writer, tmp_path / "few", (WNIDS[0], None, None, None, None))
     said: list[str] = []
     command.judge(made.root, say=said.append)
     assert said[0] == "wordnet is not asked: 1 of 5 classes have a wnid"
@@ -331,8 +322,10 @@ def test_a_judge_that_asks_no_server_has_no_batch_file(results: Results, tmp_pat
         command.write_questions(results.root, tmp_path)
 
 
-def test_an_evaluation_without_explained_errors_has_nothing_to_judge(tmp_path: Path) -> None:
-    made = write(tmp_path / "plain", explain=False)
+def test_an_evaluation_without_explained_errors_has_nothing_to_judge(
+    writer: ModuleType, tmp_path: Path
+) -> None:
+    made = write(writer, tmp_path / "plain", explain=False)
     with pytest.raises(EvaluationFolderError, match="covar-gen errors"):
         command.judge(made.root)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,17 +14,11 @@ Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(writer: ModuleType, tmp_path: Path) -> Path:
     """An evaluation folder of two models, one of which is the paper's."""
-    path = Path(__file__).resolve().parents[1] / "evaluation" / "analyses" / "conftest.py"
-    found = importlib.util.spec_from_file_location("folders_for_the_command", path)
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
     images = [{"label": n % 2, "subset": s} for s in ("crop", "scale") for n in range(6)]
     models = {"ViT-B-16-quickgelu/openai": [0] * 12, "own/model": [1] * 12}
-    module.write_folder(tmp_path / "results", images, models, names=("cat", "dog"))
+    writer.write_folder(tmp_path / "results", images, models, names=("cat", "dog"))
     return tmp_path / "results"
 
 

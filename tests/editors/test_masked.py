@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from covar_gen.core.arrays import Rejected
 from covar_gen.core.errors import WeightsError
@@ -17,13 +16,7 @@ from covar_gen.editors.base import Edit, Editor, EditRequest
 
 SIZE = (48, 64)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

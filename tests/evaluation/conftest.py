@@ -251,17 +251,6 @@ def clip_tokenizer() -> Any:
 
 
 @pytest.fixture(scope="session")
-def one_thread() -> Iterator[None]:
-    """torch computes with one thread: test processes share the cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
 def tiny_timm_tower() -> Iterator[None]:
     """timm knows the tiny tower while these tests run."""
     from timm.models import _registry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,15 +13,9 @@ from covar_gen.segmenters.base import SegmentRequest
 
 
 @pytest.fixture(scope="session")
-def tiny() -> ModuleType:
+def tiny(module_of: Callable[[Path], ModuleType]) -> ModuleType:
     """The module tiny.py of this folder, which builds and saves the checkpoints."""
-    place = Path(__file__).with_name("tiny.py")
-    spec = importlib.util.spec_from_file_location("covar_tiny_checkpoints", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(Path(__file__).with_name("tiny.py"))
 
 
 @pytest.fixture(scope="session")

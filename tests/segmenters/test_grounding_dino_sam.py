@@ -30,14 +30,8 @@ TEXTS = ["cat, foreground objects.", "red car. blue bird. a gnu."]
 
 
 @pytest.fixture(scope="module")
-def converting() -> ModuleType:
-    place = Path(__file__).with_name("converting.py")
-    spec = importlib.util.spec_from_file_location("covar_converting", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def converting(module_of: Callable[[Path], ModuleType]) -> ModuleType:
+    return module_of(Path(__file__).with_name("converting.py"))
 
 
 @pytest.fixture(scope="module")

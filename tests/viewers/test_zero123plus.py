@@ -17,7 +17,8 @@ from covar_gen.core.arrays import Image, Mask, Rejected
 from covar_gen.core.errors import PluginError, WeightsError
 from covar_gen.core.plugins import make
 from covar_gen.neural.diffusion import find_network, find_pipeline
-from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123, load, on_grey
+from covar_gen.viewers._zero123_loading import load
+from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123, on_grey
 from covar_gen.viewers._zero123_pictures import (
     by_normals,
     centre_square,
@@ -33,13 +34,7 @@ from covar_gen.viewers.zero123plus import PARTS, Zero123plus
 DATA = Path(__file__).parents[1] / "data" / "zero123plus"
 CPU, FLOAT = torch.device("cpu"), torch.float32
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def folder_with(scheduler: str, place: Path) -> Path:

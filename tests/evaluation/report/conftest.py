@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -20,26 +19,6 @@ import pytest
 from PIL import Image
 
 from covar_gen.evaluation.results import ABOUT, Results, open_results
-
-
-def _of_the_analyses() -> ModuleType:
-    """The writer of evaluation folders of the tests beside these."""
-    path = Path(__file__).resolve().parents[1] / "analyses" / "conftest.py"
-    found = importlib.util.spec_from_file_location("folders_of_the_analyses", path)
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-folders = _of_the_analyses()
-
-
-@pytest.fixture(scope="session")
-def writer() -> ModuleType:
-    """Writes evaluation folders: `write_folder`, `benchmark_images`, `guesses`."""
-    return folders
 
 
 class Element:
@@ -140,7 +119,7 @@ def browser(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def pictured(tmp_path: Path) -> Callable[..., Results]:
+def pictured(writer: ModuleType, tmp_path: Path) -> Callable[..., Results]:
     """An evaluation of images that lie in class folders: `pictured(names, {model: answers})`.
 
     Six images of each class in a folder of its name, as `open_data` finds them; without subsets.
@@ -159,7 +138,7 @@ def pictured(tmp_path: Path) -> Callable[..., Results]:
         data = open_data(str(root))
         listed = [label.name for label in data.labels]
         rows = data.rows.select(["key", "label", "subset", "source", "origin"]).to_pylist()
-        results = folders.write_folder(tmp_path / "evaluation", rows, models, names=listed)
+        results = writer.write_folder(tmp_path / "evaluation", rows, models, names=listed)
         about = json.loads((results.root / ABOUT).read_text())
         about |= {"data": data.identity, "place": {"place": str(root)}}
         (results.root / ABOUT).write_text(json.dumps(about))
@@ -169,22 +148,22 @@ def pictured(tmp_path: Path) -> Callable[..., Results]:
 
 
 @pytest.fixture(scope="session")
-def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def benchmark(writer: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A little benchmark of four classes and three models, one of them a toy."""
-    images = folders.benchmark_images()
+    images = writer.benchmark_images()
     models = {
-        "strong/test": folders.guesses(images, 0.9, 1),
-        "weak/test": folders.guesses(images, 0.4, 2),
-        "toy:shortcut": folders.guesses(images, 0.6, 3),
+        "strong/test": writer.guesses(images, 0.9, 1),
+        "weak/test": writer.guesses(images, 0.4, 2),
+        "toy:shortcut": writer.guesses(images, 0.6, 3),
     }
     models["weak/test"][3] = models["strong/test"][3] = models["toy:shortcut"][3] = None
     root = tmp_path_factory.mktemp("report") / "benchmark"
     names = ("<script>alert(1)</script>", "dog & cat_%$", "owl", "ant")
-    return folders.write_folder(root, images, models, names=names, block=16)
+    return writer.write_folder(root, images, models, names=names, block=16)
 
 
 @pytest.fixture
-def explained(pictured: Callable[..., Results]) -> Results:
+def explained(pictured: Callable[..., Results], writer: ModuleType) -> Results:
     """Six errors of `a/x` on 18 images of cats, dogs and owls, explained one way each.
 
     Cats taken for dogs: by the background; by the object, and the two look alike. A cat taken for
@@ -207,7 +186,7 @@ def explained(pictured: Callable[..., Results]) -> Results:
     judged = [dict(zip(keys, row, strict=True)) for row in said]
     pq.write_table(pa.Table.from_pylist(judged, schema=SCHEMA), results.root / JUDGED)
     driven = ["background", "object", "object", "object", "neither", None]
-    results = folders.write_errors(results, "a/x", driven)
+    results = writer.write_errors(results, "a/x", driven)
     (part,) = results.folder("a/x").glob("errors-cci/*.parquet")
     rows = pq.read_table(part)
     maps = {"map": [[0.0, 0.0, 0.0, 1.0]] * 6, "map_height": [2] * 6, "map_width": [2] * 6}
