@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 import covar_gen
 from covar_gen.commands.resolve import TOOLS
 from covar_gen.core import plugins, recipe, rows
+from covar_gen.core.agreement import Agreement
 from covar_gen.core.flow import MANIFEST as LAST
 from covar_gen.core.flow import STEPS
 from covar_gen.core.pins import pins
@@ -247,6 +248,9 @@ def _recipe() -> str:
         "## [masks.accept]",
         _summary(recipe.Accept),
         _fields(recipe.Accept, "accept"),
+        "## [backgrounds.agreement]",
+        _summary(Agreement),
+        _fields(Agreement, "backgrounds.agreement"),
         "## [classes.propose] and [backgrounds.propose]",
         _summary(Proposal),
         _fields(Proposal, "propose"),

@@ -12,12 +12,13 @@ from pathlib import Path
 from covar_gen.commands.doctor_weights import Device, device, room, takes, weights
 from covar_gen.commands.estimate import costs
 from covar_gen.commands.findings import Finding
-from covar_gen.commands.resolve import tools
-from covar_gen.commands.weights import all_with_weights, tool_of, with_weights
+from covar_gen.commands.resolve import is_measured, network_of, tools
+from covar_gen.commands.weights import all_with_weights, network_tool, tool_of, with_weights
 from covar_gen.core import plugins
 from covar_gen.core.environment import packages
-from covar_gen.core.errors import PluginError
+from covar_gen.core.errors import CovarError, PluginError
 from covar_gen.core.pins import licences, of_plugin
+from covar_gen.core.plugins import check_modules
 from covar_gen.core.recipe import Recipe
 
 
@@ -38,6 +39,7 @@ def doctor(
     home = home or Path.cwd()
     at = device()
     found += [_tool(recipe, home, at, *tool) for tool in tools(recipe)]
+    found += _network(recipe, home, at)
     return found + weights(with_weights(recipe, home), needed=True) + _photographs(recipe)
 
 
@@ -138,6 +140,28 @@ def _tool(
     if tool.wanted:
         return room(tool, at, title) or Finding(title, fine=True, said=takes(tool, at))
     return Finding(title, fine=True, said="ready, without weights" if cost else "ready")
+
+
+def _network(recipe: Recipe, home: Path, at: Device | None) -> list[Finding]:
+    """What compares redrawn objects, where the recipe has a section for it."""
+    section = recipe.backgrounds
+    if section is None or section.agreement is None:
+        return []
+    if not is_measured(recipe):
+        said = f"not used: {section.editor} keeps the object's pixels"
+        return [Finding("backgrounds.agreement", fine=True, said=said)]
+    network, tool = network_of(recipe, home), network_tool(recipe, home)
+    if network is None or tool is None:
+        return []
+    title = f"backgrounds.agreement.network = {network.options.network}"
+    try:
+        check_modules(type(network), "it", "")
+        # What is not on this machine is told with the other weights.
+        if tool.wanted[0].local:
+            network.check()
+    except CovarError as error:
+        return [Finding(title, fine=False, said=error.what, mend=error.mend)]
+    return [Finding(title, fine=True, said=takes(tool, at))]
 
 
 def _photographs(recipe: Recipe) -> list[Finding]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from covar_gen.commands.resolve import matched_classes
-from covar_gen.commands.weights import Tool, tool_of
+from covar_gen.commands.resolve import is_measured, matched_classes
+from covar_gen.commands.weights import Tool, network_tool, tool_of
 from covar_gen.core import plugins
 from covar_gen.core.flow import children, steps
 from covar_gen.core.pins import Pin, licences, of_plugin
@@ -32,6 +32,10 @@ KIND_OF = {
     "geometry": "inpainters",
 }
 """Kind of plugin that makes a table."""
+
+
+AGREEMENT = "agreement"
+"""What stands for a table in the lines of what measures redrawn objects: it makes no images."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Line:
     """One table of the estimate.
 
     Attributes:
-        table: its name.
+        table: its name, or AGREEMENT.
         images: new images or masks in it.
         plugin: what makes them.
         calls: of the plugin.
@@ -162,6 +166,25 @@ def estimate(recipe: Recipe, count: int, home: Path | None = None) -> list[Line]
         if step.table in ("masks_backgrounds", "masks_viewpoints") and _knows(recipe, step.table):
             plugin, cost, calls, tool = "by_construction", None, 0, None
         lines.append(Line(step.table, rows[step.table], plugin, calls, cost, tool))
+        if step.table == "backgrounds" and is_measured(recipe):
+            lines += _measured(recipe, calls, home or Path.cwd())
+    return lines
+
+
+def _measured(recipe: Recipe, calls: int, home: Path) -> list[Line]:
+    """What comparing redrawn objects takes besides: the network, and the segmenter."""
+    assert recipe.backgrounds is not None
+    assert recipe.backgrounds.agreement is not None
+    lines, network = [], network_tool(recipe, home)
+    if network is not None:
+        cost = _cost("agreement", "agreement", network)
+        lines.append(Line(AGREEMENT, 0, "network", calls, cost, network))
+    name = recipe.backgrounds.agreement.segmenter
+    if name in plugins.names("segmenters"):
+        tool = tool_of(recipe, home, f"backgrounds.{AGREEMENT}.segmenter", "segmenters", name)
+        tool_or_none = tool if tool.wanted else None
+        cost = _cost("segmenters", name, tool_or_none)
+        lines.append(Line(AGREEMENT, 0, name, calls, cost, tool_or_none))
     return lines
 
 

@@ -109,7 +109,8 @@ const description = (row, i) =>
     .join(", ");
 const HOVER = [
   "reason", "angle_deg", "shift_x", "shift_y", "crop_area", "scale_factor", "azimuth_deg", "elevation_deg",
-  "object_coverage", "mask_scores", "mask_phrases", "known_pixel_max_diff", "tool", "model", "prompt", "seed", "attempt", "params",
+  "object_coverage", "mask_scores", "mask_phrases", "known_pixel_max_diff", "object_scale", "object_shift_x",
+  "object_shift_y", "object_match", "object_iou", "object_similarity", "object_ssim", "object_colour", "tool", "model", "prompt", "seed", "attempt", "params",
 ];
 const fill = (list, names, i) => {
   list.replaceChildren();

@@ -14,6 +14,7 @@ from covar_gen.core.recipe import Background, Class, Recipe
 from covar_gen.core.store import RECIPE, open_run
 from covar_gen.editors.base import Editor
 from covar_gen.inpainters.base import Inpainter
+from covar_gen.neural.patches import Patches, patches_of
 from covar_gen.segmenters.base import Segmenter
 from covar_gen.sources.base import Source
 from covar_gen.variants.base import Variant
@@ -25,6 +26,7 @@ TOOLS: tuple[tuple[str, str, str, type[plugins.Plugin]], ...] = (
     ("classes", "source", "sources", Source),
     ("masks", "segmenter", "segmenters", Segmenter),
     ("backgrounds", "editor", "editors", Editor),
+    ("backgrounds.agreement", "segmenter", "segmenters", Segmenter),
     ("viewpoints", "viewer", "viewers", Viewer),
     ("viewpoints", "inpainter", "inpainters", Inpainter),
     ("scale", "inpainter", "inpainters", Inpainter),
@@ -36,13 +38,47 @@ TOOLS: tuple[tuple[str, str, str, type[plugins.Plugin]], ...] = (
 def tools(recipe: Recipe) -> list[tuple[str, str, str, type[plugins.Plugin]]]:
     """(recipe key, kind, name, base class) of every plugin that a recipe names."""
     found = [
-        (f"{section}.{key}", kind, getattr(getattr(recipe, section), key), base)
+        (f"{section}.{key}", kind, getattr(part, key), base)
         for section, key, kind, base in TOOLS
-        if getattr(recipe, section) is not None
-        and getattr(getattr(recipe, section), key) is not None
+        if (part := part_of(recipe, section)) is not None and getattr(part, key) is not None
     ]
     variants = recipe.geometry.variants if recipe.geometry else []
     return [*found, *(("geometry.variants", "variants", name, Variant) for name in variants)]
+
+
+def part_of(recipe: Recipe, section: str) -> Any:
+    """A section of a recipe by its name, `backgrounds.agreement`; None where it has not got it."""
+    part: Any = recipe
+    for name in section.split("."):
+        part = getattr(part, name, None)
+    return part
+
+
+def network_of(recipe: Recipe, folder: Path) -> Patches | None:
+    """The network that compares redrawn objects, not loaded; None where the recipe wants none.
+
+    Args:
+        recipe: as read.
+        folder: of its file, to which a network that is a folder is relative.
+    """
+    section = recipe.backgrounds.agreement if recipe.backgrounds else None
+    found = patches_of(section)
+    if found is None:
+        return None
+    given = plugins.with_paths(Patches, found.options.model_dump(), folder)
+    return Patches(Patches.Options(**given))
+
+
+def is_measured(recipe: Recipe) -> bool:
+    """True if the recipe has objects measured that its editor redraws."""
+    section = recipe.backgrounds
+    if (
+        section is None
+        or section.agreement is None
+        or section.editor not in plugins.names("editors")
+    ):
+        return False
+    return not plugins.find("editors", section.editor, Editor).knows_masks
 
 
 def resolve(recipe: Recipe, folder: Path, root: Path) -> Recipe:
@@ -102,11 +138,10 @@ def _as_frozen(entry: Class, frozen: Recipe) -> Class:
 
 def _with_options(recipe: Recipe, folder: Path) -> Recipe:
     """Every plugin found and its options checked; options for tools not used are refused."""
-    updates: dict[str, Any] = {}
     used: dict[str, dict[str, Any]] = {}
     for where, kind, name, base in tools(recipe):
-        section = where.partition(".")[0]
-        part = getattr(recipe, section)
+        section = where.rpartition(".")[0]
+        part = part_of(recipe, section)
         given = dict(part.options.get(name, {}))
         if kind == "sources" and recipe.classes.path is not None:
             given["path"] = recipe.classes.path
@@ -116,18 +151,33 @@ def _with_options(recipe: Recipe, folder: Path) -> Recipe:
         if kind == "sources":
             full.pop("path", None)
         used.setdefault(section, {})[name] = full
-    for section, _, _, _ in TOOLS:
-        part = getattr(recipe, section)
+    for section in dict.fromkeys(section for section, _, _, _ in TOOLS):
+        part = part_of(recipe, section)
         if part is None:
             continue
+        chosen = used.get(section, {})
         for name in part.options:
-            if name not in used[section]:
-                known = ", ".join(used[section])
+            if name not in chosen:
+                known = ", ".join(chosen) or "none"
                 what = f"options for {name!r}, which the section does not use"
                 raise RecipeError(what, where=f"{section}.options", mend=f"It uses: {known}")
-        options = {name: value for name, value in used[section].items() if value}
-        updates[section] = part.model_copy(update={"options": options})
-    return recipe.model_copy(update=updates)
+        options = {name: value for name, value in chosen.items() if value}
+        recipe = _updated(recipe, section, {"options": options})
+    network = network_of(recipe, folder)
+    if network is not None:
+        network.check()
+        given = {"network": network.options.network}
+        recipe = _updated(recipe, "backgrounds.agreement", given)
+    return recipe
+
+
+def _updated(recipe: Recipe, section: str, values: dict[str, Any]) -> Recipe:
+    """A recipe with other values in one of its sections."""
+    outer, _, inner = section.rpartition(".")
+    part = part_of(recipe, section).model_copy(update=values)
+    if outer:
+        return _updated(recipe, outer, {inner: part})
+    return recipe.model_copy(update={inner: part})
 
 
 def _with_backgrounds(recipe: Recipe, root: Path) -> Recipe:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from covar_gen.commands.resolve import TOOLS, tools
+from covar_gen.commands.resolve import TOOLS, is_measured, network_of, part_of, tools
 from covar_gen.core import plugins
 from covar_gen.core.errors import CovarError, PluginError
 from covar_gen.core.pins import Pin, pin
@@ -90,8 +90,7 @@ def tool_of(recipe: Recipe, folder: Path, where: str, kind: str, name: str) -> T
         kind: of the plugin.
         name: of the plugin, which must be there.
     """
-    section = where.partition(".")[0]
-    options = dict(getattr(getattr(recipe, section), "options", {}).get(name, {}))
+    options = dict(getattr(part_of(recipe, where.rpartition(".")[0]), "options", {}).get(name, {}))
     if kind == "sources" and recipe.classes.path is not None:
         options["path"] = recipe.classes.path
     base = next((base for _, _, known, base in TOOLS if known == kind), plugins.Plugin)
@@ -110,8 +109,25 @@ def with_weights(recipe: Recipe, folder: Path) -> list[Tool]:
         tool_of(recipe, folder, where, kind, name)
         for where, kind, name, _ in tools(recipe)
         if name in plugins.names(kind)
+        and (is_measured(recipe) or not where.startswith("backgrounds.agreement"))
     ]
-    return [tool for tool in found if tool.wanted]
+    network = network_tool(recipe, folder)
+    return [tool for tool in (*found, network) if tool is not None and tool.wanted]
+
+
+def network_tool(recipe: Recipe, folder: Path) -> Tool | None:
+    """The network that compares redrawn objects; None where none is asked.
+
+    Args:
+        recipe: as read.
+        folder: of its file.
+    """
+    network = network_of(recipe, folder) if is_measured(recipe) else None
+    if network is None:
+        return None
+    name = network.options.network
+    wanted = Wanted("network", name, Path(name).is_dir())
+    return Tool("backgrounds.agreement.network", "agreement", "agreement", (wanted,))
 
 
 def all_with_weights() -> list[Tool]:
@@ -146,7 +162,7 @@ def _tool(
 ) -> Tool:
     name = plugin.name()
     try:
-        place = f"{where.partition('.')[0]}.options.{name}"
+        place = f"{where.rpartition('.')[0] or where}.options.{name}"
         made = plugin(plugins.checked(plugin.Options, options, place))
     except CovarError as error:
         return Tool(where, kind, name, refused=error)
