@@ -54,6 +54,9 @@ IGNORED = (
 )
 """Ends of names that the files have and that are not read."""
 
+DOUBLED, ONCE = "vision_model.vision_model.", "vision_model."
+"""Start of names of the safety checker, in its files and as newer versions of transformers say."""
+
 FUSED, QUERIES, VALUES = "attn.qkv.bias", "attn.q_bias", "attn.v_bias"
 
 
@@ -89,10 +92,18 @@ def sorted_by_part(
             unknown.append(entry.key)
             continue
         named = found.setdefault(prefixes[prefix], {})
-        named[entry.key.removeprefix(prefix)] = Source(entry.shape, (entry,))
+        name = canonical(entry.key.removeprefix(prefix))
+        if name in named:
+            unknown.append(f"{entry.key} (a second time)")
+        named[name] = Source(entry.shape, (entry,))
     if "visual" in found:
         found["visual"] = _fused(found["visual"])
     return found, unknown
+
+
+def canonical(name: str) -> str:
+    """The one name of a tensor that versions of transformers call differently."""
+    return name.replace(DOUBLED, ONCE)
 
 
 def _fused(named: Mapping[str, Source]) -> dict[str, Source]:

@@ -7,10 +7,6 @@ of Linear layers are packed; embeddings and norms stay as they are.
 from __future__ import annotations
 
 import importlib.util
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.errors import MissingExtraError
@@ -22,10 +18,9 @@ if TYPE_CHECKING:
 BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a packed number: a byte for every 64 of them, and four for every 256 of those."""
 
-_ABSENT = object()
-
 
 def is_packed(layer: Any) -> bool:
+    """True for a layer that keeps its matrix in 4 bits."""
     return type(layer).__name__ == "Linear4bit"
 
 
@@ -42,29 +37,12 @@ def check_int4() -> None:
         raise MissingExtraError(what, mend="Type: pip install 'covar-gen[int4]'")
 
 
-@contextmanager
-def _own_kernels() -> Iterator[None]:
-    """The package as it is installed: it would fetch code for some processors from the Hub."""
-    quiet = logging.getLogger("bitsandbytes")
-    before, there = quiet.level, sys.modules.get("kernels", _ABSENT)
-    quiet.setLevel(logging.ERROR)
-    sys.modules["kernels"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        quiet.setLevel(before)
-        del sys.modules["kernels"]
-        if there is not _ABSENT:
-            sys.modules["kernels"] = there  # type: ignore[assignment]
-
-
 def pack_linears(module: nn.Module, dtype: torch.dtype) -> None:
     """Have an empty network's Linear layers keep their matrices in 4 bits, still empty."""
     import torch
 
     check_int4()
-    with _own_kernels():
-        from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn import Linear4bit
 
     for name, layer in list(module.named_modules()):
         if type(layer) is torch.nn.Linear:
@@ -86,7 +64,7 @@ def packed(matrix: torch.Tensor, device: torch.device) -> torch.nn.Parameter:
     """A matrix in 4 bits.
 
     Args:
-        matrix: float, in the type that is computed with; bitsandbytes may keep it.
+        matrix: float, in the type that is computed with.
         device: that packs it and keeps it.
     """
     from bitsandbytes.nn import Params4bit

@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, get_args
 
 from covar_gen.core.errors import WeightsError
 from covar_gen.editors import _emu2_packing as packing
-from covar_gen.editors._emu2_spreading import follow, spread
+from covar_gen.editors._emu2_names import canonical
+from covar_gen.editors._emu2_room import Language, Loads, Stage, chosen, size
+from covar_gen.editors._emu2_spreading import follow
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +26,7 @@ if TYPE_CHECKING:
     from covar_gen.editors._emu2_names import Part
     from covar_gen.editors._emu2_weights import Stream, Weights
 
-Stage = Literal["resident", "swap"]
-"""resident: all networks stay on their devices; swap: those that work, one group at a time."""
-
-Language = Literal["full", "int4"]
-"""How the language model's matrices are kept: as all weights are, or in 4 bits (NF4)."""
+__all__ = ["Language", "Placement", "Stage", "Staged", "bare", "empty", "fill", "shapes"]
 
 NAMED = 4
 """How many names a message gives; of more, the number is said."""
@@ -74,9 +72,9 @@ def fill(
     if language == "int4":
         packing.pack_linears(module, dtype)
     _check(shapes(module), stream)
+    called = {canonical(name): name for name in shapes(module)}
     for name, tensor in stream:
-        target = _place(name, places, device)
-        _put(module, name, tensor, target, dtype)
+        _put(module, called[name], tensor, _place(name, places, device), dtype)
     for name, buffer in list(module.named_buffers()):
         if not buffer.is_meta:
             _set(module, name, buffer.to(_place(name, places, device)))
@@ -119,6 +117,7 @@ def _set(module: nn.Module, name: str, value: torch.Tensor) -> None:
 def _check(wanted: Mapping[str, tuple[int, ...]], stream: Stream) -> None:
     """See that a part's files have exactly the network's weights."""
     there, where = stream.shapes, stream.weights.where
+    wanted = {canonical(name): shape for name, shape in wanted.items()}
     missing = [name for name in wanted if name not in there]
     unknown = [name for name in there if name not in wanted]
     other = [
@@ -143,7 +142,7 @@ def _put(
     # A copy, also on the same device: the file's pages are not the network's to keep.
     owner, _, last = name.rpartition(".")
     if last == "weight" and packing.is_packed(module.get_submodule(owner)):
-        _set(module, name, packing.packed(tensor.to(dtype, copy=True), device))
+        _set(module, name, packing.packed(tensor.to(dtype), device))
         return
     _set(module, name, tensor.to(device=device, dtype=dtype, copy=True))
 
@@ -177,7 +176,7 @@ class Placement:
 
     devices: tuple[torch.device, ...]
     dtype: torch.dtype
-    stage: Stage = "resident"
+    stage: Stage = "auto"
     language: Language = "full"
 
 
@@ -187,6 +186,9 @@ class Staged:
     Under `swap` the weights of a group are read anew whenever its turn comes, from the machine's
     memory if its file cache has them, else from the disk: let a group do all of its work before
     the next has its turn.
+
+    Attributes:
+        stage: resident or swap.
     """
 
     def __init__(
@@ -195,7 +197,7 @@ class Staged:
         groups: Mapping[str, Mapping[Part, nn.Module]],
         placement: Placement,
     ) -> None:
-        """See that everything fits; nothing is loaded yet.
+        """See that everything fits, names and shapes as well as memory; nothing is loaded yet.
 
         Args:
             weights: of all networks.
@@ -205,6 +207,7 @@ class Staged:
         Raises:
             WeightsError: names or shapes differ from those of the files.
             MissingExtraError: bitsandbytes is wanted and not installed.
+            DeviceMemoryError: the devices cannot hold them.
         """
         self.weights, self.groups, self.placement = weights, groups, placement
         self._filled: set[str] = set()
@@ -213,31 +216,35 @@ class Staged:
         for group in groups.values():
             for part, module in group.items():
                 _check(shapes(module), weights.stream(part))
-        self._layers: dict[str, torch.device] = {}
+        loads = {language: self._loads(language) for language in get_args(Language)}
+        named = (weights.where, weights.model)
+        self.stage = chosen(loads, placement.stage, placement.language, placement.devices, named)
+        numbers = loads[placement.language].dealt(self.stage, len(placement.devices))
+        self._layers = {
+            f"layers.{layer}.": placement.devices[number] for layer, number in enumerate(numbers)
+        }
         if len(placement.devices) > 1:
-            self._spread()
+            self._connect()
 
     def ready(self, group: str) -> None:
         """Have a group's networks on their devices; under `swap` only them.
 
         Args:
             group: its name.
+
+        Raises:
+            WeightsError: a file can no longer be read.
         """
         if group in self._filled:
             return
-        if self.placement.stage == "swap":
+        if self.stage == "swap":
             self.release()
+        place = self.placement
         for part, module in self.groups[group].items():
-            language = self.placement.language if part == "lm" else "full"
-            places = self._layers if part == "lm" else None
-            fill(
-                module,
-                self.weights.stream(part),
-                self.placement.devices[0],
-                self.placement.dtype,
-                language=language,
-                places=places,
-            )
+            kept: Language = place.language if part == "lm" else "full"
+            layers = self._layers if part == "lm" else None
+            stream = self.weights.stream(part)
+            fill(module, stream, place.devices[0], place.dtype, language=kept, places=layers)
         self._filled.add(group)
 
     def release(self) -> None:
@@ -252,33 +259,32 @@ class Staged:
         if any(device.type == "cuda" for device in self.placement.devices):
             torch.cuda.empty_cache()
 
-    def _spread(self) -> None:
-        """Deal the language model's layers out, and have what they are given follow them."""
-        together = [
-            group
-            for group in self.groups.values()
-            if self.placement.stage == "resident" or "lm" in group
-        ]
-        sizes = {part: self._bytes(part) for group in together for part in group}
-        model: Any = next(group["lm"] for group in together if "lm" in group)
-        layers = [self._bytes("lm", f"layers.{n}.") for n in range(len(model.layers))]
-        fixed = sum(sizes.values()) - sum(layers)
-        numbers = spread(layers, fixed, len(self.placement.devices))
+    def _connect(self) -> None:
+        """Have what the language model's layers are given follow them to their devices."""
+        model = next(group["lm"] for group in self.groups.values() if "lm" in group)
         first = self.placement.devices[0]
-        for number, (layer, place) in enumerate(zip(model.layers, numbers, strict=True)):
-            device = self.placement.devices[place]
-            self._layers[f"layers.{number}."] = device
+        for name, device in self._layers.items():
             if device != first:
-                follow(layer, device)
-        follow(model.norm, first)
+                follow(model.get_submodule(name.removesuffix(".")), device)
+        follow(model.get_submodule("norm"), first)
 
-    def _bytes(self, part: Part, start: str = "") -> int:
-        """Bytes of a part's weights, or of those whose names start so, on their device."""
-        named = self.weights.stream(part).shapes
-        found = 0.0
-        for name, shape in named.items():
-            if name.startswith(start):
-                packed = part == "lm" and self.placement.language == "int4" and "proj" in name
-                each = packing.BYTES if packed else self.placement.dtype.itemsize
-                found += math.prod(shape) * each
-        return int(found)
+    def _loads(self, language: Language) -> Loads:
+        """Bytes of the weights on their devices."""
+        each = self.placement.dtype.itemsize
+        groups: dict[str, int] = {}
+        layers: dict[int, float] = {}
+        home = ""
+        for name, group in self.groups.items():
+            found = 0.0
+            for part in group:
+                for tensor, shape in self.weights.stream(part).shapes.items():
+                    count = math.prod(shape)
+                    if part == "lm" and tensor.startswith("layers."):
+                        layer = int(tensor.split(".")[1])
+                        kept = size(tensor, count, each, language)
+                        layers[layer] = layers.get(layer, 0.0) + kept
+                    else:
+                        found += count * each
+            groups[name] = int(found)
+            home = name if "lm" in group else home
+        return Loads(groups, home, [int(layers[layer]) for layer in sorted(layers)])

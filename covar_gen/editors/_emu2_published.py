@@ -60,3 +60,10 @@ SAFETY_CHECKER: dict[str, Any] = {
     },
 }  # fmt: skip
 """Of Stable Diffusion's safety checker: a CLIP of size L/14."""
+
+PARAMETERS = {
+    "visual": 4_350_208_256, "lm": 32_317_762_048, "project_up": 11_927_552,
+    "project_down": 11_927_552, "unet": 2_525_520_644, "vae": 83_653_863,
+    "safety_checker": 303_981_588,
+}  # fmt: skip
+"""Numbers by part, as networks of these shapes have them; the head for words is not counted."""
