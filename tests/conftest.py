@@ -107,15 +107,26 @@ def module_of() -> Callable[[Path], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def tiny_diffusion(module_of: Callable[[Path], ModuleType]) -> ModuleType:
+def tiny_diffusion() -> ModuleType:
     """The module tiny_diffusion.py of this folder, which saves tiny pipelines of diffusers."""
-    return module_of(Path(__file__).with_name("tiny_diffusion.py"))
+    return _beside("tiny_diffusion")
 
 
 @pytest.fixture(scope="session")
-def writer(module_of: Callable[[Path], ModuleType]) -> ModuleType:
-    """Writes evaluation folders: `write_folder`, `write_errors`, `benchmark_images`, `guesses`."""
-    return module_of(Path(__file__).parent / "evaluation" / "analyses" / "conftest.py")
+def tiny_emu2() -> ModuleType:
+    """The module tiny_emu2.py of this folder, which saves a tiny Emu2-Gen in both layouts."""
+    return _beside("tiny_emu2")
+
+
+def _beside(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        f"covar_{name}", Path(__file__).with_name(f"{name}.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -3,7 +3,12 @@
 save_hub(folder, shards=2)      a folder of the Hub: a folder per part, sharded, fused biases
 save_native(folder)             one file with all networks, and settings and tokenizer beside it
 
-Both return what the option `weights` names. `dtype` is bfloat16 as in the published files.
+Both return what the option `weights` names. And, to compare with:
+
+case(name)                      what was asked of the authors' code: parts, seed, canvas
+recorded(name)                  what it gave, by name
+again_and_again(...)            the language model's 64 vectors as the authors find them: the whole
+                                sequence is run for each
 """
 
 from __future__ import annotations
@@ -59,6 +64,49 @@ def hub_weights() -> dict[str, dict[str, Any]]:
             rest = f"model.{rest}"
         found[part][rest] = value
     return found
+
+
+def case(name: str) -> tuple[list[Any], int, Any]:
+    """Parts, seed and canvas of a case in cases.json."""
+    from PIL import Image
+
+    from covar_gen.editors._emu2_painting import Canvas
+
+    given = json.loads((DATA / "cases.json").read_text())[name]
+    parts = [
+        Image.open(DATA / part[1:]) if part.startswith("@") else part for part in given["inputs"]
+    ]
+    canvas = Canvas(given["height"], given["width"], given["steps"], given["guidance"])
+    return parts, given["seed"], canvas
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """Arrays of a recorded case; `image` is float in [0, 1]."""
+    import numpy as np
+
+    with np.load(DATA / f"case_{name}.npz") as arrays:
+        found = dict(arrays)
+    found["image"] = found.pop("image_65535") / 65535
+    return found
+
+
+def again_and_again(writer: Any, ids: list[int], vectors: Any) -> tuple[Any, int]:
+    """The vectors (64, width) that follow a sequence, and how many tokens were evaluated for them.
+
+    Without a cache: for each vector the language model reads everything from the beginning.
+    """
+    import torch
+
+    sequence = writer.model.embed_tokens(torch.tensor(ids))
+    sequence[torch.tensor(ids) == writer.tokens.slot] = writer.up(vectors)
+    found: list[Any] = []
+    evaluated = 0
+    for _ in range(64):
+        evaluated += len(sequence)
+        states = writer.model(inputs_embeds=sequence[None], use_cache=False).last_hidden_state
+        found.append(writer.down(states[0, -1]))
+        sequence = torch.cat([sequence, writer.up(found[-1])[None]])
+    return torch.stack(found), evaluated
 
 
 def encoder_config() -> dict[str, Any]:
