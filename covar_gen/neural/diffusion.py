@@ -6,7 +6,6 @@ a folder for each part that it names. Remote code is never run.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from pydantic import Field
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import named_sha256, together
-from covar_gen.core.errors import PluginError, WeightsError, first_line
+from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import command, fetch
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
 from covar_gen.neural.room import check_room
 from covar_gen.neural.running import Dtype
+from covar_gen.neural.settings import check_settings, compile_blocks, set_attention
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,6 @@ SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 
 LIBRARIES = ("diffusers", "transformers")
 """Whose bars and remarks a loading pipeline would show."""
-
-SHAPES = 64
-"""For how many kinds of input PyTorch compiles a block before it gives up. Its own limit, 8, is
-used up by the widths of one network of Stable Diffusion and a few sizes of photographs."""
 
 LEFT_OUT = frozenset({"safety_checker"})
 """Parts that are never loaded: a checker that blackens images without a word has no place in a
@@ -61,7 +57,7 @@ class DiffusionOptions(PluginOptions):
             networks; `sequential`: their layers, slowest.
         compile: compile the repeated blocks of the denoising network.
         attention: backend of its attention, as diffusers names them; left out: PyTorch's own.
-            Transformers take one, Stable Diffusion's networks do not.
+            Transformers and Zero123++ take one, Stable Diffusion's networks do not.
         vae_slicing: decode images one after the other, with less memory.
     """
 
@@ -136,6 +132,11 @@ def find_pipeline(name: str, where: str, wanted: Sequence[str] | None = None) ->
     return _complete(path, repo, revision, where, (*parts,), [INDEX])
 
 
+def weights_of(folder: Folder) -> dict[str, list[Path]]:
+    """The files that are read of each of its parts."""
+    return {part: _files(folder.path / part) for part in folder.parts}
+
+
 def find_network(name: str, where: str) -> Folder:
     """One network, whose files lie in the folder itself.
 
@@ -173,9 +174,9 @@ def load_pipeline(
     if cls is None:
         what = f"diffusers {diffusers.__version__} has no {kind}"
         raise WeightsError(what, where=folder.where, mend="Type: pip install -U diffusers")
-    parts = {part: _files(folder.path / part) for part in folder.parts}
+    check_settings(options, device, folder.where)
     named = (folder.where, folder.model, folder.repo)
-    check_room(parts, device, dtype, options.offload, named)
+    check_room(weights_of(folder), device, dtype, options.offload, named)
     left_out = {name: None for name in LEFT_OUT if folder.index().get(name, [None])[0]}
     with one_line(folder.model, folder.where, LIBRARIES):
         pipe = cls.from_pretrained(
@@ -184,17 +185,14 @@ def load_pipeline(
     pipe.set_progress_bar_config(disable=True)
     network = getattr(pipe, "transformer", None) or pipe.unet
     if options.attention is not None:
-        _set_attention(network, options.attention, folder.where)
+        set_attention(network, options.attention, folder.where)
     if getattr(pipe, "watermark", None) is not None:
         # Where invisible-watermark is installed, Stable Diffusion XL would mark every picture.
         pipe.watermark = None
     if options.vae_slicing:
         pipe.vae.enable_slicing()
     if options.compile:
-        _compile(network, options.offload, folder.where)
-    if options.offload != "none" and device.type == "cpu":
-        what = f"there is no GPU to offload from (offload = {options.offload!r})"
-        raise PluginError(what, where=folder.where, mend="Leave offload out")
+        compile_blocks(network, folder.where)
     if options.offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     elif options.offload == "sequential":
@@ -202,36 +200,6 @@ def load_pipeline(
     else:
         pipe.to(device)
     return pipe
-
-
-def _set_attention(network: Any, backend: str, where: str) -> None:
-    if backend.lower().endswith("_hub"):
-        what = f"attention backend {backend!r} would run code that is fetched from the Hub"
-        raise PluginError(what, where=where, mend="Name one of an installed package, or none")
-    try:
-        network.set_attention_backend(backend)
-    except (ValueError, RuntimeError, ImportError, AttributeError) as error:
-        what = f"attention backend {backend!r} cannot be used: {first_line(error)}"
-        raise PluginError(what, where=where, mend="Leave attention out") from error
-    # What diffusers passes over without a word.
-    layers = (getattr(layer, "processor", None) for layer in network.modules())
-    if not any(hasattr(layer, "_attention_backend") for layer in layers):
-        what = f"{type(network).__name__} takes no attention backend ({backend!r})"
-        raise PluginError(what, where=where, mend="Leave attention out")
-
-
-def _compile(network: Any, offload: str, where: str) -> None:
-    """Have the repeated blocks compiled when they are first used."""
-    if offload == "sequential":
-        what = "blocks whose layers wait in the main memory cannot be compiled"
-        raise PluginError(what, where=where, mend="Leave compile out, or set offload = 'model'")
-    limits: Any = importlib.import_module("torch._dynamo").config
-    limits.recompile_limit = max(limits.recompile_limit, SHAPES)
-    try:
-        network.compile_repeated_blocks(fullgraph=True)
-    except ValueError as error:
-        what = f"{type(network).__name__} has no blocks to compile"
-        raise PluginError(what, where=where, mend="Leave compile out") from error
 
 
 def _place(name: str, where: str, files: list[str]) -> tuple[Path, str, str]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.plugins import Plugin
 from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_pipeline
 from covar_gen.neural.inpainting import InpaintingOptions, Painter
 
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 class PipelinePlugin(Plugin):
-    """A plugin with the files of one pipeline, which its option `weights` names."""
+    """A plugin with the files of one pipeline, which its option `weights` names.
+
+    Attributes:
+        parts: of the pipeline that are read; None: all that it has.
+    """
 
     options: DiffusionOptions
+    parts: ClassVar[tuple[str, ...] | None] = None
     requires: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "transformers", "cv2")
     extra = "generate"
 
@@ -28,7 +30,7 @@ class PipelinePlugin(Plugin):
         Raises:
             WeightsError: they cannot be had.
         """
-        return find_pipeline(self.options.weights, f"{self.name()}.weights")
+        return find_pipeline(self.options.weights, f"{self.name()}.weights", self.parts)
 
     def identity(self) -> dict[str, Json]:
         """Name, version and options; for the weights, the hash of their content.

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from covar_gen.core.seeds import seed_of
-from covar_gen.neural.diffusion import LIBRARIES, Folder
-from covar_gen.neural.quiet import one_line
 from covar_gen.neural.running import exact
 from covar_gen.viewers._zero123_attention import reference_attention
 
@@ -118,7 +115,10 @@ class Zero123:
         ramp: float32 (77, 1), how much of the global embedding each text token gets.
         for_vae: makes the reference's pixels.
         for_vision: makes the vision encoder's pixels.
+        device: where they compute.
         control: a ControlNet on a canvas, if one is used.
+        waiting: networks are on the device only while they are needed, else in the main memory.
+        attention: diffusers' AttentionBackendName for the UNet's self-attention; None: PyTorch's.
     """
 
     vae: AutoencoderKL
@@ -130,13 +130,10 @@ class Zero123:
     ramp: torch.Tensor
     for_vae: Any
     for_vision: Any
+    device: torch.device
     control: ControlNetModel | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Of all networks."""
-        found: torch.device = self.unet.device
-        return found
+    waiting: bool = False
+    attention: Any = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -162,15 +159,45 @@ class Zero123:
         Returns:
             float32 (B, height, width, 3), RGB in [0, 1].
         """
-        with exact(), reference_attention(self.unet) as memory:
+        with exact():
             pictures = [on_grey(image) for image in images]
-            reference = self._reference(pictures, noises, asked)
-            contexts = self._contexts(pictures, asked)
-            control = None if canvases is None else self._control(canvases, asked)
-            scheduler = copy.deepcopy(self.scheduler)
+            with self._at_work(self.vae):
+                reference = self._reference(pictures, noises, asked)
+            with self._at_work(self.vision_encoder, self.text_encoder):
+                contexts = self._contexts(pictures, asked)
+            with self._at_work(self.unet, None if canvases is None else self.control):
+                control = None if canvases is None else self._control(canvases, asked)
+                latents = self._denoised(reference, contexts, control, noises, asked)
+            with self._at_work(self.vae):
+                return self._decoded(latents)
+
+    @contextmanager
+    def _at_work(self, *networks: Any) -> Iterator[None]:
+        """Have networks on the device while they are needed."""
+        moved = [network for network in networks if self.waiting and network is not None]
+        try:
+            for network in moved:
+                network.to(self.device)
+            yield
+        finally:
+            for network in moved:
+                network.to("cpu")
+
+    def _denoised(
+        self,
+        reference: torch.Tensor,
+        contexts: torch.Tensor,
+        control: torch.Tensor | None,
+        noises: Sequence[Noise],
+        asked: Asked,
+    ) -> torch.Tensor:
+        """Latents of the canvases, float32."""
+        with reference_attention(self.unet, self.attention) as memory:
+            scheduler: Any = copy.deepcopy(self.scheduler)
             scheduler.set_timesteps(asked.steps, device=self.device)
             shape = (4, asked.height // 8, asked.width // 8)
-            latents = self._drawn(noises, "latents", 0, shape) * scheduler.init_noise_sigma
+            latents: torch.Tensor = self._drawn(noises, "latents", 0, shape)
+            latents = latents * scheduler.init_noise_sigma
             for step, time in enumerate(scheduler.timesteps):
                 memory.writing = True
                 noised = self._noised(reference, scheduler, time, noises, step, asked)
@@ -181,7 +208,7 @@ class Zero123:
                 if "generator" in inspect.signature(scheduler.step).parameters:
                     extra["generator"] = [noise.generator("ancestral", step) for noise in noises]
                 latents = scheduler.step(velocity, time, latents, **extra, return_dict=False)[0]
-            return self._decoded(latents)
+            return latents
 
     def _reference(
         self, pictures: Sequence[Picture], noises: Sequence[Noise], asked: Asked
@@ -314,56 +341,3 @@ def on_grey(picture: Picture) -> Picture:
     ground = Image.new("RGB", picture.size, (127, 127, 127))
     ground.paste(picture, mask=picture.getchannel("A"))
     return ground
-
-
-def load(
-    folder: Folder, device: torch.device, dtype: torch.dtype, control: Folder | None = None
-) -> Zero123:
-    """The networks of an official checkpoint folder.
-
-    Args:
-        folder: with model_index.json and a folder per part.
-        device: for all networks.
-        dtype: of all networks.
-        control: a ControlNet.
-
-    Raises:
-        WeightsError: a file is damaged, or not what its name says.
-    """
-    import diffusers
-    import torch
-    import transformers
-
-    def network(kind: Any, place: Path) -> Any:
-        found = kind.from_pretrained(place, dtype=dtype, local_files_only=True)
-        return found.to(device).eval().requires_grad_(requires_grad=False)
-
-    with one_line(folder.model, folder.where, LIBRARIES):
-        ramp = torch.tensor(folder.index()["ramping_coefficients"], dtype=torch.float32)
-        images = transformers.CLIPImageProcessorPil
-        found = Zero123(
-            vae=network(diffusers.AutoencoderKL, folder.path / "vae"),
-            unet=network(diffusers.UNet2DConditionModel, folder.path / "unet"),
-            text_encoder=network(transformers.CLIPTextModel, folder.path / "text_encoder"),
-            tokenizer=transformers.CLIPTokenizer.from_pretrained(folder.path / "tokenizer"),
-            vision_encoder=network(
-                transformers.CLIPVisionModelWithProjection, folder.path / "vision_encoder"
-            ),
-            scheduler=_scheduler(folder.path / "scheduler"),
-            ramp=ramp[:, None].to(device),
-            for_vae=images.from_pretrained(folder.path / "feature_extractor_vae"),
-            for_vision=images.from_pretrained(folder.path / "feature_extractor_clip"),
-        )
-    if control is not None:
-        with one_line(control.model, control.where, LIBRARIES):
-            found.control = network(diffusers.ControlNetModel, control.path)
-    return found
-
-
-def _scheduler(folder: Path) -> Any:
-    """The scheduler that the folder names, its timesteps spaced from the last one down."""
-    import diffusers
-
-    config = json.loads((folder / "scheduler_config.json").read_text(encoding="utf-8"))
-    kind = getattr(diffusers, config["_class_name"])
-    return kind.from_config(config, timestep_spacing="trailing")

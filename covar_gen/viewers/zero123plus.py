@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,9 +19,11 @@ from covar_gen.core.imaging import object_box
 from covar_gen.core.outlines import measured
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.core.seeds import seed_of
-from covar_gen.neural.diffusion import Folder, find_network, find_pipeline
-from covar_gen.neural.running import Dtype, device_name, exact, in_halves, own_device, resolved
-from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123, load
+from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_network
+from covar_gen.neural.plugins import PipelinePlugin
+from covar_gen.neural.running import device_name, exact, in_halves, own_device, resolved
+from covar_gen.viewers._zero123_loading import load
+from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123
 from covar_gen.viewers._zero123_pictures import (
     COLUMNS,
     ROWS,
@@ -64,11 +66,11 @@ BLACK = 2
 """A canvas whose brightest level is at most this is black."""
 
 
-class Zero123plus(Viewer):
+class Zero123plus(PipelinePlugin, Viewer):
     """Six views of the object by a diffusion model."""
 
-    class Options(PluginOptions):
-        """Which weights, what they are shown, and what is kept.
+    class Options(DiffusionOptions):
+        """Which weights, what they are shown, and what is kept: see also DiffusionOptions.
 
         Attributes:
             version: of the model: decides the poses and the default weights.
@@ -89,13 +91,10 @@ class Zero123plus(Viewer):
             part: connected parts smaller than this fraction of the largest are no object.
             min_area: smallest object, as a fraction of a view.
             max_area: largest object, as a fraction of a view.
-            dtype: float32, bfloat16 or float16; auto: float16 on a GPU, else float32.
-            batch: images whose views are painted together. A GPU that is too small takes halves.
-            attempts: how often an image is painted at most, where a view cannot be used.
         """
 
         version: Literal["1.1", "1.2"] = "1.2"
-        weights: WeightsName | None = None
+        weights: WeightsName = REPOSITORIES["1.2"]
         normals: WeightsName | None = None
         steps: int = Field(default=75, ge=1, le=1000)
         guidance: float = Field(default=4, ge=0, le=50)
@@ -108,9 +107,14 @@ class Zero123plus(Viewer):
         part: float = Field(default=0.05, ge=0, le=1)
         min_area: float = Field(default=0.02, ge=0, lt=1)
         max_area: float = Field(default=0.9, gt=0, le=1)
-        dtype: Dtype = "auto"
-        batch: int = Field(default=4, ge=1, le=256)
-        attempts: int = Field(default=3, ge=1, le=100)
+
+        @model_validator(mode="before")
+        @classmethod
+        def _weights_of_version(cls, given: Any) -> Any:
+            if isinstance(given, dict) and given.get("weights") is None:
+                repository = REPOSITORIES.get(given.get("version", "1.2"), "")
+                return {**given, "weights": repository}
+            return given
 
         @model_validator(mode="after")
         def _areas_in_order(self) -> Self:
@@ -122,7 +126,7 @@ class Zero123plus(Viewer):
         @model_validator(mode="after")
         def _of_the_version(self) -> Self:
             # Another version's weights would paint other elevations than the rows say.
-            official = (self.weights or "").partition("@")[0]
+            official = self.weights.partition("@")[0]
             for version, repository in REPOSITORIES.items():
                 if official == repository and version != self.version:
                     msg = f"{repository} wants version = {version!r}"
@@ -137,8 +141,8 @@ class Zero123plus(Viewer):
             return self
 
     options: Options
-    requires = ("torch", "diffusers", "transformers", "scipy")
-    extra = "generate"
+    requires = (*PipelinePlugin.requires, "scipy")
+    parts = PARTS
 
     def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)
@@ -149,19 +153,6 @@ class Zero123plus(Viewer):
         self.wants_background = self.options.output == "recomposed"
         self._networks: Zero123 | None = None
         self._how: dict[str, Json] = {}
-
-    def named_weights(self) -> dict[str, str]:
-        """As the options say; the version's official weights where they name none."""
-        return {"weights": REPOSITORIES[self.options.version], **super().named_weights()}
-
-    @cached_property
-    def folder(self) -> Folder:
-        """The model's files, fetched if need be.
-
-        Raises:
-            WeightsError: they cannot be had.
-        """
-        return find_pipeline(self.named_weights()["weights"], "zero123plus.weights", PARTS)
 
     @cached_property
     def normals(self) -> Folder | None:
@@ -179,20 +170,23 @@ class Zero123plus(Viewer):
         Raises:
             WeightsError: they cannot be had.
         """
-        options = self.options.model_dump(mode="json")
-        options["weights"] = self.folder.identity()
-        options["normals"] = self.normals and self.normals.identity()
-        return {**super().identity(), "options": options}
+        found = super().identity()
+        options = found["options"]
+        assert isinstance(options, dict)
+        options["normals"] = None if self.normals is None else self.normals.identity()
+        return found
 
     def setup(self) -> None:
         """Load the networks onto this process's device.
 
         Raises:
             WeightsError: they cannot be had, or are another model's.
+            PluginError: an attention backend, compiling, or offloading, that cannot be had here.
+            DeviceMemoryError: the device cannot hold the weights.
         """
         device = own_device()
         dtype = resolved(self.options.dtype, device, "float16")
-        self._networks = load(self.folder, device, dtype, self.normals)
+        self._networks = load(self.folder, device, dtype, self.normals, self.options)
         self._how = {
             "scheduler": type(self._networks.scheduler).__name__,
             "dtype": str(dtype).removeprefix("torch."),
