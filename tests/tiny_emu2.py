@@ -74,7 +74,8 @@ def case(name: str) -> tuple[list[Any], int, Any]:
 
     given = json.loads((DATA / "cases.json").read_text())[name]
     parts = [
-        Image.open(DATA / part[1:]) if part.startswith("@") else part for part in given["inputs"]
+        Image.open(DATA / part[1:]).convert("RGB") if part.startswith("@") else part
+        for part in given["inputs"]
     ]
     canvas = Canvas(given["height"], given["width"], given["steps"], given["guidance"])
     return parts, given["seed"], canvas
@@ -178,6 +179,8 @@ def save_checker(folder: Path, seed: int = 0) -> None:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig
 
+    from covar_gen.neural.quiet import quiet
+
     vision = {
         "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
         "num_attention_heads": 2, "image_size": 224, "patch_size": 56, "projection_dim": 8,
@@ -193,7 +196,8 @@ def save_checker(folder: Path, seed: int = 0) -> None:
     # A cosine is never above 1: nothing is flagged until a test lowers these.
     network.concept_embeds_weights.data.fill_(2)
     network.special_care_embeds_weights.data.fill_(2)
-    network.to(torch.bfloat16).save_pretrained(folder, variant="bf16")
+    with quiet(("transformers",)):
+        network.to(torch.bfloat16).save_pretrained(folder, variant="bf16")
 
 
 def _sharded(tensors: dict[str, Any], folder: Path, shards: int) -> None:
