@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from covar_gen.commands.resolve import is_measured, matched_classes
+from covar_gen.commands.resolve import is_measured, knows_masks, matched_classes, part_of
 from covar_gen.commands.weights import Tool, network_tool, tool_of
 from covar_gen.core import plugins
 from covar_gen.core.flow import children, steps
@@ -16,9 +16,7 @@ from covar_gen.core.pins import Pin, licences, of_plugin
 from covar_gen.core.plugins import KINDS
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
-from covar_gen.editors.base import Editor
 from covar_gen.sources.base import Source
-from covar_gen.viewers.base import Viewer
 
 BYTES_PER_PIXEL = 1.9
 """A PNG master of a photograph at level 1 takes 1.4 to 2.2 bytes per pixel."""
@@ -255,5 +253,5 @@ def _knows(recipe: Recipe, table: str) -> bool:
     kind, name = _plugin(recipe, table.removeprefix("masks_"))
     if name not in plugins.names(kind):
         return False
-    base: type[Editor | Viewer] = Editor if kind == "editors" else Viewer
-    return plugins.find(kind, name, base).knows_masks
+    section = part_of(recipe, table.removeprefix("masks_"))
+    return knows_masks(kind, name, section.options.get(name))

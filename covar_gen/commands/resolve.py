@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from covar_gen.core import imagenet, plugins
-from covar_gen.core.errors import RecipeError
+from covar_gen.core.errors import CovarError, RecipeError
 from covar_gen.core.names import colliding, safe, short_hash
 from covar_gen.core.plan import lacks
 from covar_gen.core.proposals import propose_backgrounds, propose_classes
@@ -78,7 +80,22 @@ def is_measured(recipe: Recipe) -> bool:
         or section.editor not in plugins.names("editors")
     ):
         return False
-    return not plugins.find("editors", section.editor, Editor).knows_masks
+    return not knows_masks("editors", section.editor, section.options.get(section.editor))
+
+
+def knows_masks(kind: str, name: str, options: Mapping[str, Any] | None) -> bool:
+    """True if an editor's or a viewer's images come with their masks.
+
+    Args:
+        kind: "editors" or "viewers".
+        name: of the plugin, which must be there.
+        options: its own; where they are wrong, which is told elsewhere, the plugin's usual answer.
+    """
+    base: type[Editor | Viewer] = Editor if kind == "editors" else Viewer
+    plugin = plugins.find(kind, name, base)
+    with contextlib.suppress(CovarError):
+        return plugin(plugins.checked(plugin.Options, dict(options or {}), name)).knows_masks
+    return plugin.knows_masks
 
 
 def resolve(recipe: Recipe, folder: Path, root: Path) -> Recipe:

@@ -119,6 +119,10 @@ class RepaintingEditor(InstructionEditor):
 
     options: Options
 
+    def __init__(self, options: PluginOptions | None = None) -> None:
+        super().__init__(options)
+        self.knows_masks = self.paste_back
+
     @property
     def paste_back(self) -> bool:
         """True if the background alone is repainted and the object is put back."""

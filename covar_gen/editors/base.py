@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -74,10 +74,11 @@ class Editor(Plugin, ABC):
     """Changes the background and keeps the object.
 
     Attributes:
-        knows_masks: True if every edit comes with its mask, so that no segmenter has to run.
+        knows_masks: True if every edit comes with its mask, so that no segmenter has to run;
+            options may decide it.
     """
 
-    knows_masks: ClassVar[bool] = False
+    knows_masks: bool = False
 
     @abstractmethod
     def edit(self, batch: Sequence[EditRequest]) -> Sequence[Edit | Rejected]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from covar_gen.core.arrays import Image, Json, Mask, Matrix, Rejected
 from covar_gen.core.plugins import Plugin
@@ -70,12 +69,13 @@ class Viewer(Plugin, ABC):
 
     Attributes:
         poses: what it can show.
-        knows_masks: True if every view comes with its mask, so that no segmenter has to run.
+        knows_masks: True if every view comes with its mask, so that no segmenter has to run;
+            options may decide it.
         wants_background: True if its requests need a background; the recipe's
             `viewpoints.inpainter` then fills in what the object hides.
     """
 
-    knows_masks: ClassVar[bool] = False
+    knows_masks: bool = False
     poses: tuple[Pose, ...]
     wants_background: bool = False
 

@@ -151,6 +151,7 @@ class Zero123plus(PipelinePlugin, Viewer):
             Pose(azimuth, (low, high)[place % 2]) for place, azimuth in enumerate(AZIMUTHS)
         )
         self.wants_background = self.options.output == "recomposed"
+        self.knows_masks = self.wants_background or self.options.normals is not None
         self._networks: Zero123 | None = None
         self._how: dict[str, Json] = {}
 

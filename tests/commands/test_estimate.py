@@ -68,6 +68,27 @@ def test_the_demo_of_seven_photographs_makes_420_images_and_knows_its_masks() ->
     assert disk_bytes(recipe, list(lines.values())) > 0
 
 
+@pytest.mark.parametrize(
+    ("section", "tool", "options", "by"),
+    [
+        ("backgrounds", "flux_kontext", {}, "grounded_sam"),
+        ("backgrounds", "flux_kontext", {"form": "inpaint"}, "by_construction"),
+        ("backgrounds", "flux_kontext", {"form": "inpaint", "paste_back": False}, "grounded_sam"),
+        ("viewpoints", "zero123plus", {}, "grounded_sam"),
+        ("viewpoints", "zero123plus", {"output": "recomposed"}, "by_construction"),
+    ],
+)
+def test_no_segmenter_is_paid_where_options_make_masks_known(
+    section: str, tool: str, options: dict[str, object], by: str
+) -> None:
+    key = {"backgrounds": "editor", "viewpoints": "viewer"}[section]
+    given = {f"{section}.{key}": tool, f"{section}.options.{tool}": options}
+    recipe = read_recipe(recipe_path("covar"), given)
+    lines = {line.table: line for line in estimate(recipe, 1650)}
+    line = lines[f"masks_{section}"]
+    assert (line.plugin, line.calls > 0) == (by, by == "grounded_sam")
+
+
 def test_a_section_left_out_is_neither_counted_nor_paid(recipe: Path) -> None:
     text = recipe.read_text("utf-8")
     recipe.write_text(text[: text.index("[scale]")], "utf-8")

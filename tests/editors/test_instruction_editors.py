@@ -225,6 +225,21 @@ def test_a_redrawn_picture_promises_nothing_and_is_measured(
     assert kept.columns["object_shift_x"] == pytest.approx(0, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "known"),
+    [
+        ("flux_kontext", {"form": "edit"}, False),
+        ("flux_kontext", {"form": "inpaint"}, True),
+        ("qwen_image_edit", {"form": "inpaint", "paste_back": False}, False),
+        ("instruct_pix2pix", {}, False),
+    ],
+)
+def test_masks_are_known_where_the_object_is_put_back(
+    name: str, options: dict[str, Any], *, known: bool
+) -> None:
+    assert make("editors", name, Editor, options).knows_masks is known  # type: ignore[type-abstract]
+
+
 def test_an_object_that_is_not_found_is_refused_where_the_recipe_says_so(made: Made) -> None:
     (answer,) = made("instruct_pix2pix", None, alignment="refuse").edit([request()])
     assert isinstance(answer, Rejected)

@@ -90,10 +90,10 @@ def test_what_cannot_be_compiled_is_refused(folders: Path, monkeypatch: pytest.M
     assert "UNet2DConditionModel has no blocks to compile" in line
 
 
-def test_an_attention_backend_is_used_or_refused(
+def test_an_attention_backend_is_used_by_one_network_or_refused(
     folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # diffusers keeps it for all that the process computes.
+    # diffusers would have it taken by all networks of the process that name none.
     before = _AttentionBackendRegistry._active_backend
     monkeypatch.setattr(_AttentionBackendRegistry, "_active_backend", before)
     found = painter(folders / "flux", attention="_native_math")
@@ -101,6 +101,19 @@ def test_an_attention_backend_is_used_or_refused(
     assert {str(block.attn.processor._attention_backend.value) for block in blocks} == {
         "_native_math"
     }
+    assert _AttentionBackendRegistry._active_backend == before != "_native_math"
+    calls: list[int] = []
+    usual = _AttentionBackendRegistry._backends
+
+    def counted(**given: Any) -> Any:
+        calls.append(1)
+        return usual["_native_math"](**given)
+
+    monkeypatch.setattr(_AttentionBackendRegistry, "_backends", {**usual, "_native_math": counted})
+    painter(folders / "flux").paint([hole(1)])
+    assert not calls
+    found.paint([hole(1)])
+    assert calls
     assert "takes no attention backend ('native')" in refusal(folders / "sd", attention="native")
     assert "cannot be used" in refusal(folders / "sd", attention="no_such_backend")
     assert "would run code" in refusal(folders / "flux", attention="flash_hub")
