@@ -129,7 +129,8 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
     title = f"weights {wanted.name}"
     by = f"{tool.name}.{wanted.option}"
     if wanted.local:
-        return Finding(title, fine=True, said=f"a folder of your own, for {by}")
+        own = "file" if Path(wanted.name).is_file() else "folder"
+        return Finding(title, fine=True, said=f"a {own} of your own, for {by}")
     known = wanted.pin
     licence = f"; {known.licence}" if known else ""
     size = f"about {known.download_gib:g} GiB" if known else "of unknown size"

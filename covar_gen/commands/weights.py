@@ -9,9 +9,14 @@ from pathlib import Path
 
 from covar_gen.commands.resolve import TOOLS, is_measured, network_of, part_of, tools
 from covar_gen.core import plugins
+from covar_gen.core.agreement import NETWORK
 from covar_gen.core.errors import CovarError, PluginError
 from covar_gen.core.pins import Pin, pin
 from covar_gen.core.recipe import Recipe
+
+AGREEMENT = "agreement"
+"""The section of [backgrounds] that names what measures redrawn objects; in manifests/*.csv it
+stands for a plugin and its kind."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Wanted:
     Attributes:
         option: that names them.
         name: as it does: `owner/name`, `owner/name@revision` or a folder.
-        local: True for a folder that is there.
+        local: True for a folder, or a file, that is there.
     """
 
     option: str
@@ -109,7 +114,7 @@ def with_weights(recipe: Recipe, folder: Path) -> list[Tool]:
         tool_of(recipe, folder, where, kind, name)
         for where, kind, name, _ in tools(recipe)
         if name in plugins.names(kind)
-        and (is_measured(recipe) or not where.startswith("backgrounds.agreement"))
+        and (is_measured(recipe) or not where.startswith(f"backgrounds.{AGREEMENT}"))
     ]
     network = network_tool(recipe, folder)
     return [tool for tool in (*found, network) if tool is not None and tool.wanted]
@@ -127,11 +132,11 @@ def network_tool(recipe: Recipe, folder: Path) -> Tool | None:
         return None
     name = network.options.network
     wanted = Wanted("network", name, Path(name).is_dir())
-    return Tool("backgrounds.agreement.network", "agreement", "agreement", (wanted,))
+    return Tool(f"backgrounds.{AGREEMENT}.network", AGREEMENT, AGREEMENT, (wanted,))
 
 
 def all_with_weights() -> list[Tool]:
-    """Every plugin of a stage that loads weights, with its default options."""
+    """All that loads weights: plugins of stages with their default options, and the network."""
     bases = {kind: base for _, _, kind, base in TOOLS}
     found = []
     for kind, base in bases.items():
@@ -139,6 +144,7 @@ def all_with_weights() -> list[Tool]:
             # A file of the user's that is no plugin is told where a recipe names it.
             with contextlib.suppress(PluginError):
                 found.append(_tool(kind, kind, plugins.find(kind, name, base), {}, Path()))
+    found.append(Tool(AGREEMENT, AGREEMENT, AGREEMENT, (Wanted("network", NETWORK, local=False),)))
     return [tool for tool in found if tool.wanted]
 
 
@@ -167,7 +173,7 @@ def _tool(
     except CovarError as error:
         return Tool(where, kind, name, refused=error)
     wanted = tuple(
-        Wanted(option, weights, (folder / Path(weights).expanduser()).is_dir())
+        Wanted(option, weights, (folder / Path(weights).expanduser()).exists())
         for option, weights in made.named_weights().items()
     )
     offload = getattr(made.options, "offload", "none") != "none"

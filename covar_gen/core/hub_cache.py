@@ -10,8 +10,8 @@ from pathlib import Path
 
 from covar_gen.core.pins import COMMIT, revision_of
 
-SHARDS = "*.safetensors.index.json"
-"""Files that name the files of weights which are kept in several."""
+SHARDS = "*.safetensors.index*.json"
+"""Files that name the files of weights which are kept in several; also those of a variant."""
 WEIGHTS = frozenset({".safetensors", ".bin", ".pth", ".pt"})
 CONFIG = "config.json"
 
@@ -102,12 +102,14 @@ def _commit(repo: str, revision: str | None) -> str | None:
 
 def _called_for(folder: Path) -> Iterator[str]:
     """Weights that are not there, though what is there says that they should be."""
-    for index in folder.rglob(SHARDS):
-        yield from (
-            path.relative_to(folder).as_posix()
-            for name in _shards(index)
-            if not (path := index.parent / name).is_file()
-        )
+    for part in {index.parent for index in folder.rglob(SHARDS)}:
+        # A folder may have several, one for each variant: one whose files are there will do.
+        lacking_by_index = [
+            {name for name in _shards(index) if not (part / name).is_file()}
+            for index in sorted(part.glob(SHARDS))
+        ]
+        fewest = min(lacking_by_index, key=len)
+        yield from ((part / name).relative_to(folder).as_posix() for name in fewest)
     for config in folder.rglob(CONFIG):
         part = config.parent
         if not any(path.suffix in WEIGHTS or path.match(SHARDS) for path in part.iterdir()):

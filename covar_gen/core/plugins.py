@@ -64,8 +64,9 @@ RecipePath = Annotated[str, _PathMark()]
 """Type of an option that names a file or folder, relative to the recipe."""
 
 WeightsName = Annotated[str, _WeightsMark()]
-"""Type of an option that names a checkpoint: a folder relative to the recipe, or `owner/name` or
-`owner/name@revision` of the Hugging Face Hub. A folder that is there goes before a repository."""
+"""Type of an option that names a checkpoint: a folder relative to the recipe, or a file for plugins
+that take one; or `owner/name` or `owner/name@revision` of the Hugging Face Hub. What is there goes
+before a repository."""
 
 
 class PluginOptions(BaseModel):
@@ -236,10 +237,13 @@ def with_paths(plugin: type[Plugin], options: Mapping[str, Any], folder: Path) -
     for name, field in plugin.Options.model_fields.items():
         if not isinstance(found.get(name), str):
             continue
-        path = (folder / Path(found[name]).expanduser()).resolve()
+        given = (folder / Path(found[name]).expanduser()).absolute()
         for mark in _marks(field.annotation, field):
-            if isinstance(mark, _PathMark) or (isinstance(mark, _WeightsMark) and path.is_dir()):
-                found[name] = str(path)
+            if isinstance(mark, _PathMark) or (isinstance(mark, _WeightsMark) and given.is_dir()):
+                found[name] = str(given.resolve())
+            elif isinstance(mark, _WeightsMark) and given.is_file():
+                # Not resolved: what belongs to a file may lie beside the link to it.
+                found[name] = str(given)
     return found
 
 

@@ -101,8 +101,10 @@ def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
             are tensors that Emu2-Gen has not.
     """
     path = Path(name).expanduser()
+    folders = [folder for folder in STEMS if folder != CHECKER or safety_checker]
     if path.is_file():
-        return _native(path.resolve(), where, safety_checker=safety_checker)
+        # Not resolved: what lies beside a link need not lie beside the file.
+        return _native(path.absolute(), where, safety_checker=safety_checker)
     if path.is_dir():
         path = path.resolve()
         alone = list(path.glob("*.safetensors"))
@@ -114,11 +116,11 @@ def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
         mend = "Check the path, which is relative to the recipe"
         raise WeightsError(f"there is no {path}", where=where, mend=mend)
     else:
-        place = _on_hub(name, where)
-    return _folder(place, [*STEMS] if safety_checker else [*STEMS][:-1])
+        place = _on_hub(name, where, folders)
+    return _folder(place, folders)
 
 
-def _on_hub(name: str, where: str) -> _Place:
+def _on_hub(name: str, where: str, folders: Sequence[str]) -> _Place:
     repo, _, revision = name.partition("@")
 
     def get(files: Sequence[str]) -> Path:
@@ -132,7 +134,7 @@ def _on_hub(name: str, where: str) -> _Place:
         )
 
     mend = f"With a network type: {command(repo, revision)}; or choose {published.REPO}"
-    return _Place(where, get(_settings([*STEMS])), repo, get, mend)
+    return _Place(where, get(_settings(folders)), repo, get, mend)
 
 
 def _settings(folders: Sequence[str]) -> list[str]:

@@ -73,15 +73,15 @@ def entries(file: Path, where: str) -> list[Entry]:
                 what = f"{file} is a pointer that git-lfs left, not the weights themselves"
                 raise WeightsError(what, where=where, mend="Type in its folder: git lfs pull")
             length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0  # noqa: PLR2004 - bytes
-            if not 0 < length <= LONGEST:
-                raise _other_kind(file, where)
             stream.seek(8)
-            header = stream.read(length)
+            header = stream.read(length) if length <= LONGEST else b""
     except OSError as error:
         what = f"{file} cannot be read: {error.strerror or error}"
         raise WeightsError(
             what, where=where, mend="Check that it is there, and its rights"
         ) from error
+    if not header.startswith(b"{"):
+        raise _other_kind(file, where)
     if len(header) < length:
         raise _cut_off(file, size, 8 + length, where)
     found = _parsed(file, header, where)

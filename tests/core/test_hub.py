@@ -253,6 +253,25 @@ def test_the_cache_tells_size_commit_and_what_its_files_call_for(server: Hub) ->
     assert cached("me/model", OTHER) is None
 
 
+def test_of_the_indices_of_two_variants_one_whose_files_are_in_the_cache_will_do(
+    server: Hub,
+) -> None:
+    server.models["me/model"] = {
+        "config.json": b"{}",
+        "model.safetensors.index.bf16.json": b'{"weight_map": {"a": "half.safetensors"}}',
+        "model.safetensors.index.json": b'{"weight_map": {"a": "full.safetensors"}}',
+        "half.safetensors": b"w",
+    }
+    fetch("me/model", ["*.json"])
+    bare = cached("me/model")
+    assert bare is not None
+    assert bare.missing == ("half.safetensors",)
+    fetch("me/model", ["*"])
+    whole = cached("me/model")
+    assert whole is not None
+    assert whole.missing == ()
+
+
 def test_the_command_names_the_pinned_revision_unless_another_is_given(
     pinned: Callable[..., None],
 ) -> None:

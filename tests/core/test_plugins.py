@@ -206,3 +206,15 @@ def test_weights_are_a_folder_where_it_is_there_and_else_a_name(tmp_path: Path) 
     (tmp_path / "me" / "model").mkdir(parents=True)
     assert plugins.with_paths(plugin, given, tmp_path) == {"weights": str(tmp_path / "me/model")}
     assert plugins.with_paths(plugin, {"weights": "me/model@v1"}, tmp_path)["weights"][:2] == "me"
+
+
+def test_weights_in_one_file_keep_the_name_of_a_link_to_them(tmp_path: Path) -> None:
+    class Options(PluginOptions):
+        weights: WeightsName = "me/model"
+
+    plugin = type("Somewhere", (Plugin,), {"Options": Options})
+    (tmp_path / "blob").write_bytes(b"w")
+    (tmp_path / "model.safetensors").symlink_to(tmp_path / "blob")
+    given = {"weights": "model.safetensors"}
+    found = plugins.with_paths(plugin, given, tmp_path)
+    assert found == {"weights": str(tmp_path / "model.safetensors")}
