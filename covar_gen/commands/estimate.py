@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from covar_gen.commands.resolve import is_measured, knows_masks, matched_classes, part_of
-from covar_gen.commands.weights import Tool, network_tool, tool_of
+from covar_gen.commands.weights import AGREEMENT, Tool, network_tool, tool_of
 from covar_gen.core import plugins
 from covar_gen.core.flow import children, steps
 from covar_gen.core.pins import Pin, licences, of_plugin
@@ -30,10 +30,6 @@ KIND_OF = {
     "geometry": "inpainters",
 }
 """Kind of plugin that makes a table."""
-
-
-AGREEMENT = "agreement"
-"""What stands for a table in the lines of what measures redrawn objects: it makes no images."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Line:
     """One table of the estimate.
 
     Attributes:
-        table: its name, or AGREEMENT.
+        table: its name; `agreement` for what measures redrawn objects and makes no images.
         images: new images or masks in it.
         plugin: what makes them.
         calls: of the plugin.
@@ -175,7 +171,7 @@ def _measured(recipe: Recipe, calls: int, home: Path) -> list[Line]:
     assert recipe.backgrounds.agreement is not None
     lines, network = [], network_tool(recipe, home)
     if network is not None:
-        cost = _cost("agreement", "agreement", network)
+        cost = _cost(AGREEMENT, AGREEMENT, network)
         lines.append(Line(AGREEMENT, 0, "network", calls, cost, network))
     name = recipe.backgrounds.agreement.segmenter
     if name in plugins.names("segmenters"):
