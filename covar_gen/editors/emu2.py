@@ -76,8 +76,8 @@ class Emu2Gen(Editor):
             batch: images computed together. A GPU that is too small for them takes halves.
             attempts: how often an image is painted at most, where the result cannot be used.
             stage: resident: all networks stay loaded, 74 GiB in bfloat16; swap: tower and language
-                model make room for the painter and are read again for the next images, which takes
-                69 GiB.
+                model, 69 GiB, make room for the painter and are read again for the next images;
+                auto: resident where there is room for it and for the pictures.
             devices: GPUs of a process, over which the language model's layers are spread.
             language: full: the language model in `dtype`; int4: its matrices in 4 bits (extra
                 int4), which gives other pictures and needs 27 GB in all.
@@ -95,7 +95,7 @@ class Emu2Gen(Editor):
         dtype: Dtype = "auto"
         batch: int = Field(default=4, ge=1, le=256)
         attempts: int = Field(default=3, ge=1, le=100)
-        stage: Stage = "resident"
+        stage: Stage = "auto"
         devices: int = Field(default=1, ge=1, le=16)
         language: Language = "full"
 
@@ -156,7 +156,7 @@ class Emu2Gen(Editor):
         }
         self.model = self.weights.model
         make_ready(self._networks, ENCODER)
-        if options.stage == "resident":
+        if self._networks.staged.stage == "resident":
             make_ready(self._networks, PAINTER)
 
     def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
