@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -17,11 +18,12 @@ from pydantic import Field, model_validator
 from covar_gen.core.arrays import Image, Json, Rejected, check_image, check_mask
 from covar_gen.core.imaging import object_box
 from covar_gen.core.outlines import measured
-from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.core.plugins import PluginOptions, RecipePath, WeightsName
 from covar_gen.core.seeds import seed_of
 from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_network
 from covar_gen.neural.plugins import PipelinePlugin
 from covar_gen.neural.running import device_name, exact, in_halves, own_device, resolved
+from covar_gen.viewers._zero123_depth import DepthCanvases
 from covar_gen.viewers._zero123_loading import load
 from covar_gen.viewers._zero123_model import Asked, Seeded, Zero123
 from covar_gen.viewers._zero123_pictures import (
@@ -79,6 +81,13 @@ class Zero123plus(PipelinePlugin, Viewer):
             normals: the ControlNet that paints surface normals of the views (v1.2), named in the
                 same way: the object is then where there are any; left out: the object is what
                 differs from the grey ground.
+            depth: the ControlNet that follows the depth of the views (v1.1), named in the same
+                way, such as sudo-ai/controlnet-zp11-depth-v1; wants `depth_canvases`.
+            depth_canvases: a folder, relative to the recipe, of depth that you have rendered, for
+                `depth`: CLASS/PHOTOGRAPH.png (or CLASS/PHOTOGRAPH/07.png for background 7) with
+                all six views on one canvas of two columns and three rows of tiles, near to far
+                stretched over the object, the object's mask as alpha.
+            depth_scale: weight of the depth ControlNet; the authors' is 0.75.
             steps: of denoising.
             guidance: classifier-free guidance; up to 1: none, and half the time.
             prompt: usually none; the model was trained without.
@@ -96,6 +105,9 @@ class Zero123plus(PipelinePlugin, Viewer):
         version: Literal["1.1", "1.2"] = "1.2"
         weights: WeightsName = REPOSITORIES["1.2"]
         normals: WeightsName | None = None
+        depth: WeightsName | None = None
+        depth_canvases: RecipePath | None = None
+        depth_scale: float = Field(default=0.75, ge=0, le=2)
         steps: int = Field(default=75, ge=1, le=1000)
         guidance: float = Field(default=4, ge=0, le=50)
         prompt: str = ""
@@ -138,6 +150,15 @@ class Zero123plus(PipelinePlugin, Viewer):
             if control == DEPTH:
                 msg = f"{DEPTH} paints no normals: {NORMALS} does"
                 raise ValueError(msg)
+            if self.depth is not None and self.version != "1.1":
+                msg = "depth wants version = '1.1': no other has a depth ControlNet"
+                raise ValueError(msg)
+            if self.depth is not None and self.normals is not None:
+                msg = "depth and normals are ControlNets of different versions: leave one out"
+                raise ValueError(msg)
+            if (self.depth is None) != (self.depth_canvases is None):
+                msg = "depth and depth_canvases want each other"
+                raise ValueError(msg)
             return self
 
     options: Options
@@ -165,16 +186,47 @@ class Zero123plus(PipelinePlugin, Viewer):
         name = self.options.normals
         return None if name is None else find_network(name, "zero123plus.normals")
 
-    def identity(self) -> dict[str, Json]:
-        """Name, version and options; for the weights, the hash of their content.
+    @cached_property
+    def depth(self) -> Folder | None:
+        """Those of the ControlNet that follows depth; None without one.
 
         Raises:
             WeightsError: they cannot be had.
+        """
+        name = self.options.depth
+        return None if name is None else find_network(name, "zero123plus.depth")
+
+    @cached_property
+    def canvases(self) -> DepthCanvases | None:
+        """The folder of depth; None without one."""
+        folder = self.options.depth_canvases
+        if folder is None:
+            return None
+        return DepthCanvases(Path(folder).expanduser(), "zero123plus.depth_canvases")
+
+    def check(self) -> None:
+        """List and hash the folder of depth.
+
+        Raises:
+            RecipeError: it is not there, or holds no canvas.
+        """
+        if self.canvases is not None:
+            _ = self.canvases.sha256
+
+    def identity(self) -> dict[str, Json]:
+        """Name, version and options; for weights and depth, the hash of their content.
+
+        Raises:
+            WeightsError: they cannot be had.
+            RecipeError: the folder of depth is not there, or holds no canvas.
         """
         found = super().identity()
         options = found["options"]
         assert isinstance(options, dict)
         options["normals"] = None if self.normals is None else self.normals.identity()
+        options["depth"] = None if self.depth is None else self.depth.identity()
+        digest = None if self.canvases is None else f"sha256:{self.canvases.sha256}"
+        options["depth_canvases"] = digest
         return found
 
     def setup(self) -> None:
@@ -187,13 +239,14 @@ class Zero123plus(PipelinePlugin, Viewer):
         """
         device = own_device()
         dtype = resolved(self.options.dtype, device, "float16")
-        self._networks = load(self.folder, device, dtype, self.normals, self.options)
+        control = self.normals or self.depth
+        self._networks = load(self.folder, device, dtype, control, self.options)
         self._how = {
             "scheduler": type(self._networks.scheduler).__name__,
             "dtype": str(dtype).removeprefix("torch."),
             "device": device_name(device),
         }
-        self.model = " ".join(each.model for each in (self.folder, self.normals) if each)
+        self.model = " ".join(each.model for each in (self.folder, control) if each)
 
     def views(self, batch: Sequence[ViewRequest]) -> list[list[View | Rejected]]:
         """Per request, one answer per wanted pose; all six are painted, on one canvas.
@@ -201,10 +254,13 @@ class Zero123plus(PipelinePlugin, Viewer):
         Returns:
             Views with params `input`, `output`, `steps`, `guidance`, `scheduler`, `dtype`,
             `device`, `cut_side` (side of the square that the model saw, pixels), `object_area`
-            (fraction of the view) and, of recomposed ones, `touches_edge` (the parent's object may
-            be cut off by its frame); `batch` if less than the batch fitted into memory. Rejected
+            (fraction of the view), with depth `depth_scale` and, of recomposed ones, `touches_edge`
+            (the parent's object may be cut off by its frame); `batch` if less than the batch fitted into memory. Rejected
             are: empty_mask; bad_output (no numbers, or black); blank_view and full_view, by the
             object's area; object_vanished; no_background (the inpainter refused the image).
+
+        Raises:
+            RecipeError: the depth of an image is missing, or does not fit the canvas.
         """
         found: list[list[View | Rejected]] = [
             [Rejected("empty_mask")] * len(request.wanted) for request in batch
@@ -243,12 +299,23 @@ class Zero123plus(PipelinePlugin, Viewer):
         assert self._networks is not None
         options = self.options
         width, height = COLUMNS * options.tile, ROWS * options.tile
-        asked = Asked(options.steps, options.guidance, width, height, options.prompt)
+        asked = Asked(
+            options.steps,
+            options.guidance,
+            width,
+            height,
+            options.prompt,
+            control_scale=1.0 if self.canvases is None else options.depth_scale,
+        )
         pictures = [cut.picture for _, _, cut in items]
         seeds = [request.seed for _, request, _ in items]
         normals: Sequence[NDArray[np.float32] | None] = [None] * len(items)
+        depths = None
+        if self.canvases is not None:
+            depths = [self.canvases.of(request.key, (width, height)) for _, request, _ in items]
         with exact():
-            canvases = self._networks.make(pictures, [Seeded(seed) for seed in seeds], asked)
+            noises = [Seeded(seed) for seed in seeds]
+            canvases = self._networks.make(pictures, noises, asked, depths)
             if self.normals is not None:
                 colours = [Pillow.fromarray(levels(canvas)) for canvas in canvases]
                 noises = [Seeded(seed_of(seed, "normals", "")) for seed in seeds]
@@ -312,5 +379,6 @@ class Zero123plus(PipelinePlugin, Viewer):
             "output": options.output,
             "steps": options.steps,
             "guidance": options.guidance,
+            **({} if self.depth is None else {"depth_scale": options.depth_scale}),
             **self._how,
         }
