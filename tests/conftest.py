@@ -107,26 +107,21 @@ def module_of() -> Callable[[Path], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def tiny_diffusion() -> ModuleType:
+def tiny_diffusion(module_of: Callable[[Path], ModuleType]) -> ModuleType:
     """The module tiny_diffusion.py of this folder, which saves tiny pipelines of diffusers."""
-    return _beside("tiny_diffusion")
+    return module_of(Path(__file__).with_name("tiny_diffusion.py"))
 
 
 @pytest.fixture(scope="session")
-def tiny_emu2() -> ModuleType:
-    """The module tiny_emu2.py of this folder, which saves a tiny Emu2-Gen in both layouts."""
-    return _beside("tiny_emu2")
+def tiny_emu2(module_of: Callable[[Path], ModuleType]) -> ModuleType:
+    """The module tiny_emu2.py of this folder, which saves tiny Emu2-Gens."""
+    return module_of(Path(__file__).with_name("tiny_emu2.py"))
 
 
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        f"covar_{name}", Path(__file__).with_name(f"{name}.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def writer(module_of: Callable[[Path], ModuleType]) -> ModuleType:
+    """Writes evaluation folders: `write_folder`, `write_errors`, `benchmark_images`, `guesses`."""
+    return module_of(Path(__file__).parent / "evaluation" / "analyses" / "conftest.py")
 
 
 @pytest.fixture
@@ -346,19 +341,53 @@ class HubHandler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def serve_hub() -> Iterator[Callable[[dict[str, bytes]], Hub]]:
-    """Serves files as the data set me/photos: serve_hub({"data/x.parquet": bytes}) -> Hub."""
-    running: list[tuple[Hub, threading.Thread]] = []
+def serve() -> Iterator[Callable[[Any], Any]]:
+    """Runs a server in a thread until the test is over: `serve(Server()) -> Server`."""
+    running: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    def serve(files: dict[str, bytes]) -> Hub:
-        hub = Hub(files)
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
+    def start(server: ThreadingHTTPServer) -> ThreadingHTTPServer:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        running.append((hub, thread))
-        return hub
+        running.append((server, thread))
+        return server
 
-    yield serve
-    for hub, thread in running:
-        hub.shutdown()
+    yield start
+    for server, thread in running:
+        server.shutdown()
         thread.join()
-        hub.server_close()
+        server.server_close()
+
+
+@pytest.fixture
+def no_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, and neither key nor address of a server of OpenAI's protocol."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def serve_hub(serve: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], Hub]:
+    """Serves files as the data set me/photos: serve_hub({"data/x.parquet": bytes}) -> Hub."""
+    return lambda files: serve(Hub(files))  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def empty_hub(
+    serve_hub: Callable[[dict[str, bytes]], Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Hub:
+    """A Hub without a file that huggingface_hub asks, an empty cache, and nobody logged in."""
+    from huggingface_hub import constants
+
+    made = serve_hub({})
+    at = f"http://127.0.0.1:{made.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", at)
+    template = at + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return made

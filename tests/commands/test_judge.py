@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import threading
 import time
@@ -61,10 +60,9 @@ def write(
 
 
 @pytest.fixture
-def results(writer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
+def results(
+    writer: ModuleType, tmp_path: Path, no_accounts: None, monkeypatch: pytest.MonkeyPatch
+) -> Results:
     monkeypatch.setenv("COVAR_CACHE", str(tmp_path / "cache"))
     return write(writer, tmp_path / "results")
 
@@ -118,16 +116,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(results: Results, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(
+    results: Results, serve: Callable[[Server], Server], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     assert results.count
     monkeypatch.setenv("OPENAI_API_KEY", "a-key")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.ended.set()
-        running.shutdown()
-        thread.join()
+    running = serve(Server())
+    yield running
+    running.ended.set()
 
 
 def rows_of(results: Results, judge: str) -> dict[tuple[str, str], dict[str, Any]]:

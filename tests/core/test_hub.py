@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,25 +25,10 @@ Hub = Any
 
 
 @pytest.fixture
-def server(
-    serve_hub: Callable[[dict[str, bytes]], Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Hub:
+def server(empty_hub: Hub) -> Hub:
     """A Hub with me/model, an empty cache, and nobody logged in."""
-    from huggingface_hub import constants
-
-    made = serve_hub({})
-    made.models["me/model"] = dict(FILES)
-    at = f"http://127.0.0.1:{made.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", at)
-    template = at + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    return made
+    empty_hub.models["me/model"] = dict(FILES)
+    return empty_hub
 
 
 @pytest.fixture

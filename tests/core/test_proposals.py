@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -81,18 +81,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
+def server(
+    serve: Callable[[Server], Server], no_accounts: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.delay.set()
-        running.shutdown()
-        thread.join()
+    running = serve(Server())
+    yield running
+    running.delay.set()
 
 
 def proposal(server: Server, **more: Any) -> Proposal:

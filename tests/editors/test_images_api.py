@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import socket
 import threading
@@ -158,18 +157,13 @@ def parsed(kind: str, body: bytes, key: str | None) -> Asked:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
+def server(
+    serve: Callable[[Server], Server], no_accounts: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.ended.set()
-        running.shutdown()
-        thread.join()
+    running = serve(Server())
+    yield running
+    running.ended.set()
 
 
 def editor(server: Server, **options: Any) -> Editor:

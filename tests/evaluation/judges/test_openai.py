@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -100,18 +99,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
+def server(
+    serve: Callable[[Server], Server], no_accounts: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.ended.set()
-        running.shutdown()
-        thread.join()
+    running = serve(Server())
+    yield running
+    running.ended.set()
 
 
 def slowly(seconds: float, content: str = "similar") -> Answer:
