@@ -61,7 +61,7 @@ class Loads:
             found[number] += size
         if stage == "swap":
             others = [size for name, size in self.groups.items() if name != self.home]
-            found[0] = max(found[0] + self.groups[self.home], *others)
+            found[0] = max([found[0] + self.groups[self.home], *others])
         else:
             found[0] += sum(self.groups.values())
         return found
