@@ -135,7 +135,7 @@ def test_where_nothing_fits_what_would_is_said(monkeypatch: pytest.MonkeyPatch) 
     assert (
         "the fullest has 75.0 GiB free. Set stage = 'swap', or set language = 'int4', or " in said
     )
-    with pytest.raises(DeviceMemoryError, match="has 37.0 GiB free"):
+    with pytest.raises(DeviceMemoryError, match=r"has 37\.0 GiB free"):
         told(monkeypatch, 37, 47)
     with pytest.raises(DeviceMemoryError) as caught:
         told(monkeypatch, 47)
