@@ -10,7 +10,16 @@ from skimage import data
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
-from covar_gen.core.agreement import RIM, Agreement, Beside, beside, colour, iou, ssim
+from covar_gen.core.agreement import (
+    RIM,
+    Agreement,
+    Beside,
+    _resized,
+    beside,
+    colour,
+    iou,
+    ssim,
+)
 from covar_gen.core.arrays import Image, Mask, Matrix
 from covar_gen.core.registration import Estimate, register
 
@@ -180,10 +189,10 @@ def test_more_noise_and_more_colour_agree_less(cat: tuple[Image, Mask]) -> None:
     assert len(set(values)) == 5
     distances = [colour(pair) for pair in noisy]
     assert distances == sorted(distances)
-    tinted = [
-        colour(beside(image, mask, np.clip(np.add(image, [amount, 0, -amount]), 0, 255).astype(np.uint8)))
-        for amount in (0, 5, 15, 40)
-    ]
+    tinted = []
+    for amount in (0, 5, 15, 40):
+        levels = np.clip(np.add(image, [amount, 0, -amount]), 0, 255).astype(np.uint8)
+        tinted.append(colour(beside(image, mask, levels)))
     assert tinted == sorted(tinted)
     assert len(set(tinted)) == 4
 
@@ -201,6 +210,35 @@ def test_a_photograph_of_any_size_is_measured_alike(cat: tuple[Image, Mask]) -> 
     assert colour(pair) < 0.8
 
 
+def test_a_movement_that_keeps_the_corner_keeps_it_at_any_size() -> None:
+    """Pixel centres lie at integers, the picture's corner at -0.5: 2 x + 0.5 leaves it there."""
+    move = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]])
+    assert np.allclose(_resized(move, 0.5, 0.2), move)
+    shift = np.array([[1, 0, 30], [0, 1, -10], [0, 0, 1.0]])
+    assert np.allclose(_resized(shift, 0.5, 0.2), [[1, 0, 15], [0, 1, -2], [0, 0, 1]])
+
+
+def test_details_too_fine_for_a_smaller_object_average_out() -> None:
+    board = np.indices((120, 120)).sum(0) % 2 * 255
+    image = np.repeat(board[..., None], 3, 2).astype(np.uint8)
+    mask = np.zeros((120, 120), np.bool_)
+    mask[30:90, 30:90] = True
+    pair = beside(image, mask, np.full_like(image, 128), moved(0.5, (0.25, 0.25), (60, 60)))
+    assert pair.inside.any()
+    levels = pair.expected[pair.inside].astype(int)
+    assert abs(levels - 128).max() < 16
+
+
+def test_what_lies_beyond_the_photographs_edge_is_not_compared() -> None:
+    image = data.astronaut()[100:160, 100:160]
+    mask = np.zeros((60, 60), np.bool_)
+    mask[20:40, :5] = True
+    pair = beside(image, mask, image, moved(1.0, (10.0, 0.0)))
+    # Moved by whole pixels they stay as they are, as far as the filter sees the photograph.
+    assert pair.inside.any()
+    assert np.array_equal(pair.expected[pair.inside], np.roll(image, 10, 1)[pair.inside])
+
+
 def test_what_of_the_object_left_the_picture_is_said(cat: tuple[Image, Mask]) -> None:
     image, _ = cat
     mask = np.zeros(image.shape[:2], np.bool_)
@@ -209,6 +247,8 @@ def test_what_of_the_object_left_the_picture_is_said(cat: tuple[Image, Mask]) ->
     pair = beside(image, mask, redrawn(image, mask, matrix), matrix)
     # Columns 300 to 399 of a picture of 451 now begin at 376: 75 of 100 are left.
     assert pair.seen == 0.75
+    up = beside(image, mask, image, moved(1.0, (0.0, -130.0)))
+    assert up.seen == 0.7
     gone = beside(image, mask, image, moved(1.0, (400.0, 0.0)))
     assert (gone.seen, ssim(gone), colour(gone)) == (0.0, None, None)
 
