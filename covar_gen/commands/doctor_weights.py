@@ -58,9 +58,8 @@ def takes(tool: Tool, at: Device | None = None) -> str:
         tool: with its weights.
         at: the device; None: nothing is known of it.
     """
-    size = "" if tool.memory_gib is None else f"from {tool.memory_gib:g} GiB of GPU memory"
     slow = "" if at is None or at.gpu else "there is no GPU here, and a processor is far slower"
-    return "; ".join(filter(None, (size, licences(tool.pins), slow))) or "ready"
+    return "; ".join(filter(None, (tool.memory_said, licences(tool.pins), slow))) or "ready"
 
 
 def room(tool: Tool, at: Device | None, title: str) -> Finding | None:
@@ -87,6 +86,7 @@ def room(tool: Tool, at: Device | None, title: str) -> Finding | None:
         if known.memory_gib <= at.room() and not known.removed and len(tool.wanted) == 1
     ]
     ways = [f"offload = {'model'!r}"] if at.gpu and _can_offload(tool) else []
+    ways += tool.plugin.thriftier(at.gib) if at.gpu and tool.plugin else []
     ways += [f"weights = {repo}" for repo in smaller]
     others = [name for name in fitting(tool.kind, at.room()) if name != tool.name]
     ways += [f"another of the {tool.kind}: {', '.join(others)}"] if others else []

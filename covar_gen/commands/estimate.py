@@ -189,11 +189,11 @@ def weights(lines: list[Line]) -> list[str]:
         known = line.tool.pins if line.tool else of_plugin(*_kind_of(line))[:1]
         if not line.calls or not known:
             continue
-        memory, download = (sum(each.memory_gib for each in known), _gib(known))
+        usual = f"from {sum(each.memory_gib for each in known):g} GiB of GPU memory"
+        memory = (line.tool.memory_said if line.tool else "") or usual
         some = ", ".join(each.repo for each in known)
         said[line.plugin] = (
-            f"{line.plugin}: from {memory:g} GiB of GPU memory, {download:g} GiB to download "
-            f"({some}); {licences(known)}"
+            f"{line.plugin}: {memory}, {_gib(known):g} GiB to download ({some}); {licences(known)}"
         )
     return sorted(said.values())
 

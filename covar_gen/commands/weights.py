@@ -59,6 +59,7 @@ class Tool:
         name: of the plugin.
         wanted: the weights that it loads.
         offload: True if its options let weights wait in the main memory.
+        plugin: with its options; None where they are wrong, and for what is no plugin.
         refused: what is wrong with its options; None: nothing.
     """
 
@@ -67,12 +68,26 @@ class Tool:
     name: str
     wanted: tuple[Wanted, ...] = ()
     offload: bool = False
+    plugin: plugins.Plugin | None = None
     refused: CovarError | None = None
 
     @property
     def memory_gib(self) -> float | None:
-        """Device memory that all its weights take in use; None where it is not known."""
+        """Memory of each device that all its weights take in use; None where it is not known."""
+        own = self.plugin.memory_gib() if self.plugin else None
+        if own is not None:
+            return round(own, 1)
         return _sum(each.pin.memory_gib if each.pin else None for each in self.wanted)
+
+    @property
+    def memory_said(self) -> str:
+        """The same in words; empty where it is not known."""
+        devices = getattr(self.plugin.options, "devices", 1) if self.plugin else 1
+        if self.memory_gib is None:
+            return ""
+        if devices > 1:
+            return f"from {self.memory_gib:g} GiB of memory on each of {devices} GPUs"
+        return f"from {self.memory_gib:g} GiB of GPU memory"
 
     @property
     def download_gib(self) -> float | None:
@@ -177,7 +192,7 @@ def _tool(
         for option, weights in made.named_weights().items()
     )
     offload = getattr(made.options, "offload", "none") != "none"
-    return Tool(where, kind, name, wanted, offload)
+    return Tool(where, kind, name, wanted, offload, made)
 
 
 def _sum(numbers: Iterable[float | None]) -> float | None:

@@ -144,6 +144,22 @@ class Plugin:
             and any(isinstance(mark, _WeightsMark) for mark in _marks(field.annotation, field))
         }
 
+    def memory_gib(self) -> float | None:
+        """GiB of memory that each of a process's GPUs needs under these options.
+
+        None: as manifests/weights.csv says of the weights.
+        """
+        return None
+
+    def thriftier(self, gib: float) -> list[str]:
+        """Settings under which each GPU needs no more, as a recipe writes them; none by default.
+
+        Args:
+            gib: GiB of memory that a GPU has.
+        """
+        del gib
+        return []
+
     def setup(self) -> None:
         """Load what is expensive, once per process, before the first batch."""
 

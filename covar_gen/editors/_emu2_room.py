@@ -30,6 +30,9 @@ Language = Literal["full", "int4"]
 WORKING_GIB = 3.0
 """What one image at a time takes besides the weights; an estimate."""
 
+MOST = 16
+"""GPUs that a process takes at most."""
+
 HALF = 2
 """Bytes of a number in half precision."""
 
@@ -108,6 +111,28 @@ def published_gib(stage: Stage, language: Language, devices: int) -> float:
     """
     thrifty: Stage = "swap" if stage == "auto" else stage
     return max(published_loads(language).most(thrifty, devices)) / GIB + WORKING_GIB
+
+
+def thriftier(gib: float, stage: Stage, language: Language, devices: int) -> list[str]:
+    """Settings under which the published checkpoint needs no more, as a recipe writes them.
+
+    Args:
+        gib: GiB of memory that each GPU has.
+        stage: as it is set.
+        language: as it is set.
+        devices: as it is set.
+    """
+    more = next(
+        (n for n in range(devices + 1, MOST + 1) if published_gib("swap", language, n) <= gib), 0
+    )
+    tried: list[tuple[str, Language, int]] = [
+        ("stage = 'auto'", language, devices if stage == "resident" else 0),
+        ("language = 'int4'", "int4", devices if language == "full" else 0),
+        (f"devices = {more}", language, more),
+    ]
+    return [
+        said for said, kept, count in tried if count and published_gib("swap", kept, count) <= gib
+    ]
 
 
 def chosen(

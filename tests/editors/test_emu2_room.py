@@ -19,6 +19,7 @@ from covar_gen.editors._emu2_room import (
     chosen,
     published_gib,
     published_loads,
+    thriftier,
 )
 
 GIB = 2**30
@@ -85,6 +86,19 @@ def test_four_bits_take_a_quarter_of_the_language_model() -> None:
 )
 def test_what_each_gpu_should_have(stage: Any, language: Any, devices: int, gib: float) -> None:
     assert published_gib(stage, language, devices) == pytest.approx(gib, abs=0.06)
+
+
+def test_settings_that_would_fit_are_those_that_fit() -> None:
+    assert thriftier(75, "resident", "full", 1) == [
+        "stage = 'auto'",
+        "language = 'int4'",
+        "devices = 2",
+    ]
+    assert thriftier(44, "auto", "full", 1) == ["language = 'int4'", "devices = 2"]
+    assert thriftier(24, "auto", "full", 1) == ["devices = 4"]
+    assert thriftier(23, "swap", "int4", 1) == ["devices = 2"]
+    assert thriftier(27.1, "resident", "int4", 1) == ["stage = 'auto'", "devices = 2"]
+    assert thriftier(4, "auto", "full", 1) == []
 
 
 def test_loads_are_counted_by_hand() -> None:
