@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from covar_gen.core.errors import PluginError
-from covar_gen.core.ranks import Ranks
-from covar_gen.neural.running import own_device
-
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -42,27 +38,6 @@ def spread(layers: Sequence[int], fixed: int, count: int) -> list[int]:
         middle = (low + high) // 2
         low, high = (low, middle) if dealt(middle) is not None else (middle + 1, high)
     return dealt(high) or []
-
-
-def own_devices(count: int) -> tuple[torch.device, ...]:
-    """This process's devices: of the GPUs here, as many in a row; the CPU where there is none.
-
-    Args:
-        count: how many GPUs a process takes.
-
-    Raises:
-        PluginError: there are not that many.
-    """
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 1:
-        return (own_device(),)
-    if count > there:
-        what = f"a process is to take {count} GPUs, and {there} are here"
-        raise PluginError(what, where="devices", mend="Leave devices out, or start it on others")
-    first = Ranks.from_environment().local * count % (there - there % count)
-    return tuple(torch.device(f"cuda:{first + number}") for number in range(count))
 
 
 def follow(layer: nn.Module, device: torch.device) -> None:

@@ -26,7 +26,6 @@ from covar_gen.editors._emu2_layouts import find
 from covar_gen.editors._emu2_model import ENCODER, PAINTER
 from covar_gen.editors._emu2_painting import Canvas
 from covar_gen.editors._emu2_placing import Language, Placement, Stage
-from covar_gen.editors._emu2_spreading import own_devices
 from covar_gen.editors.base import (
     AlignmentOptions,
     Edit,
@@ -37,7 +36,7 @@ from covar_gen.editors.base import (
 )
 from covar_gen.neural.fitting import LONGEST, SHORTEST, Size, near_area, resized
 from covar_gen.neural.inpainting import BLACK
-from covar_gen.neural.running import Dtype, device_name, resolved
+from covar_gen.neural.running import Dtype, device_name, own_devices, resolved
 
 if TYPE_CHECKING:
     from covar_gen.editors._emu2_model import Networks

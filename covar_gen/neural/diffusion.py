@@ -21,8 +21,8 @@ from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import command, fetch
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
-from covar_gen.neural.room import check_room
-from covar_gen.neural.running import Dtype
+from covar_gen.neural.room import check_room, free_memory
+from covar_gen.neural.running import Dtype, own_devices
 from covar_gen.neural.settings import check_settings, compile_blocks, set_attention
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class DiffusionOptions(PluginOptions):
         attempts: how often an image is painted at most, where the result cannot be used.
         offload: what waits in the main memory until it is needed: `none`; `model`: whole
             networks; `sequential`: their layers, slowest.
+        devices: GPUs of a process. Over more than one, whole networks are spread (diffusers'
+            device_map "balanced"), for models of which all networks together are too large.
         compile: compile the repeated blocks of the denoising network.
         attention: backend of its attention, as diffusers names them; left out: PyTorch's own.
             Transformers and Zero123++ take one, Stable Diffusion's networks do not.
@@ -66,6 +68,7 @@ class DiffusionOptions(PluginOptions):
     batch: int = Field(default=4, ge=1, le=256)
     attempts: int = Field(default=3, ge=1, le=100)
     offload: Literal["none", "model", "sequential"] = "none"
+    devices: int = Field(default=1, ge=1, le=16)
     compile: bool = False
     attention: str | None = None
     vae_slicing: bool = True
@@ -160,7 +163,7 @@ def load_pipeline(
         folder: where its parts are.
         kind: name of diffusers' class, such as AutoPipelineForInpainting.
         options: how it runs.
-        device: where it computes.
+        device: where it computes; its networks are spread if the options say so.
         dtype: of its networks.
 
     Raises:
@@ -176,11 +179,18 @@ def load_pipeline(
         raise WeightsError(what, where=folder.where, mend="Type: pip install -U diffusers")
     check_settings(options, device, folder.where)
     named = (folder.where, folder.model, folder.repo)
-    check_room(weights_of(folder), device, dtype, options.offload, named)
+    several = options.devices > 1
+    devices = own_devices(options.devices, folder.where) if several else (device,)
+    check_room(weights_of(folder), devices, dtype, options.offload, named)
     left_out = {name: None for name in LEFT_OUT if folder.index().get(name, [None])[0]}
     with one_line(folder.model, folder.where, LIBRARIES):
         pipe = cls.from_pretrained(
-            folder.path, dtype=dtype, local_files_only=True, trust_remote_code=False, **left_out
+            folder.path,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            **left_out,
+            **_spread(devices),
         )
     pipe.set_progress_bar_config(disable=True)
     network = getattr(pipe, "transformer", None) or pipe.unet
@@ -197,9 +207,17 @@ def load_pipeline(
         pipe.enable_model_cpu_offload(device=device)
     elif options.offload == "sequential":
         pipe.enable_sequential_cpu_offload(device=device)
-    else:
+    elif options.devices == 1:
         pipe.to(device)
     return pipe
+
+
+def _spread(devices: Sequence[torch.device]) -> dict[str, Any]:
+    """What has diffusers spread a pipeline's networks over devices."""
+    if len(devices) == 1:
+        return {}
+    room = {device.index: free_memory(device) for device in devices}
+    return {"device_map": "balanced", "max_memory": room}
 
 
 def _place(name: str, where: str, files: list[str]) -> tuple[Path, str, str]:

@@ -94,9 +94,9 @@ class Filling:
 
     Attributes:
         image: uint8 (H, W, 3), RGB; exactly as before outside the hole.
-        params: steps, guidance, strength, scheduler, dtype, device, and the model's canvas
-            (height, width); `batch` if less than the batch fitted into memory; `text_cut` where
-            the model reads the beginning of a text only.
+        params: steps, guidance, strength, scheduler, dtype, device (`devices`, if more than one),
+            and the model's canvas (height, width); `batch` if less than the batch fitted into
+            memory; `text_cut` where the model reads the beginning of a text only.
     """
 
     image: Image
@@ -157,6 +157,7 @@ class Painter:
             "scheduler": type(self.pipe.scheduler).__name__,
             "dtype": str(dtype).removeprefix("torch."),
             "device": device_name(device),
+            **({"devices": options.devices} if options.devices > 1 else {}),
         }
 
     def paint(self, holes: Sequence[Hole]) -> list[Filling | Rejected]:

@@ -76,8 +76,9 @@ class Answer:
 
     Attributes:
         image: uint8 (H, W, 3), RGB, of the photograph's size. Nothing of it is put back.
-        params: class, the guidances under diffusers' names, steps, scheduler, dtype, device, and
-            the model's canvas (height, width); `batch` if less than the batch fitted into memory.
+        params: class, the guidances under diffusers' names, steps, scheduler, dtype, device
+            (`devices`, if more than one), and the model's canvas (height, width); `batch` if less
+            than the batch fitted into memory.
     """
 
     image: Image
@@ -157,6 +158,7 @@ class Instructor:
             "scheduler": type(self.pipe.scheduler).__name__,
             "dtype": str(dtype).removeprefix("torch."),
             "device": device_name(device),
+            **({"devices": options.devices} if options.devices > 1 else {}),
         }
 
     @property

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from covar_gen.core.errors import DeviceMemoryError
 from covar_gen.core.pins import alike
+from covar_gen.neural.running import gpus, own_devices
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ HALF = 2
 
 def check_room(
     parts: Mapping[str, Sequence[Path]],
-    device: torch.device,
+    devices: Sequence[torch.device],
     dtype: torch.dtype,
     offload: Offload,
     named: tuple[str, str, str],
@@ -38,7 +39,7 @@ def check_room(
 
     Args:
         parts: files of each network that is loaded.
-        device: where it computes.
+        devices: where it computes; over several, whole networks are spread.
         dtype: in which its weights are kept.
         offload: what waits in the main memory.
         named: the option that names the weights, their name in messages, and their repository,
@@ -52,7 +53,7 @@ def check_room(
     main = main_memory() / GIB
     where, model, repo = named
     kind = str(dtype).removeprefix("torch.")
-    if device.type != "cuda":
+    if devices[0].type != "cuda":
         if total <= main:
             return
         half = total * 2 / dtype.itemsize
@@ -60,20 +61,63 @@ def check_room(
             f"{model} takes {total:.1f} GiB in {kind}; there is no GPU here, and the main memory "
             f"has {main:.1f} GiB"
         )
-        mend = f"Use a GPU with more than {half:.0f} GiB{_others(repo, main / HALF)}"
+        gpu = f"Use a GPU with more than {half:.0f} GiB, or several (devices)"
+        mend = f"{gpu}{_others(repo, main / HALF)}"
         raise DeviceMemoryError(what, where=where, mend=mend)
-    free = free_memory(device) / GIB
+    free = [free_memory(device) / GIB for device in devices]
     needed = {"none": total, "model": largest, "sequential": 0.0}[offload]
-    if needed <= free and (offload == "none" or total <= main):
-        return
-    what = f"{model} takes {total:.1f} GiB in {kind}; the GPU has {free:.1f} GiB free"
+    if len(devices) > 1:
+        if balanced(sizes, free):
+            return
+        has = f"the GPUs have {', '.join(f'{each:.1f}' for each in free)} GiB free"
+    else:
+        if needed <= free[0] and (offload == "none" or total <= main):
+            return
+        has = f"the GPU has {free[0]:.1f} GiB free"
+    what = f"{model} takes {total:.1f} GiB in {kind}; {has}"
+    if offload != "none" or len(devices) > 1:
+        what += f", its largest part takes {largest:.1f} GiB"
     if offload != "none":
-        what += f", its largest part takes {largest:.1f} GiB, the main memory has {main:.1f} GiB"
-    ways = ""
-    if total <= main and offload != "sequential":
-        ways = f"Set offload = {'model' if largest <= free < total else 'sequential'!r}, or take "
-    mend = f"{ways or 'Take '}a larger GPU{_others(repo, free)}"
+        what += f", the main memory has {main:.1f} GiB"
+    mend = ", or ".join(_ways(sizes, free, main, offload))
+    mend = f"{mend[0].upper()}{mend[1:]}{_others(repo, max(free))}"
     raise DeviceMemoryError(what, where=where, mend=mend)
+
+
+def _ways(
+    sizes: Sequence[float], free: Sequence[float], main: float, offload: Offload
+) -> list[str]:
+    """What would fit, on these GPUs or on others; sizes in GiB."""
+    found = []
+    if sum(sizes) <= main and offload != "sequential":
+        way = "model" if max(sizes) <= free[0] and offload == "none" else "sequential"
+        leave = "leave devices out and " if len(free) > 1 else ""
+        found.append(f"{leave}set offload = {way!r}")
+    for count in range(len(free) + 1, gpus() + 1) if offload == "none" else ():
+        if balanced(sizes, [free_memory(device) / GIB for device in own_devices(count)]):
+            found.append(f"set devices = {count}")
+            break
+    return [*found, "take more or larger GPUs" if len(free) > 1 else "take a larger GPU"]
+
+
+def balanced(sizes: Sequence[float], room: Sequence[float]) -> bool:
+    """Whether every network has a GPU when diffusers deals them out; else one would stay behind.
+
+    The largest network goes to the roomiest GPU, the next to the next, then back again; one that
+    does not fit is not tried on another (diffusers 0.42, device_map "balanced").
+
+    Args:
+        sizes: of the networks.
+        room: of the GPUs, in the same unit.
+    """
+    left = sorted(room, reverse=True)
+    turn = [*range(len(left)), *reversed(range(len(left)))]
+    for place, size in enumerate(sorted(filter(None, sizes), reverse=True)):
+        gpu = turn[place % len(turn)]
+        if size > left[gpu]:
+            return False
+        left[gpu] -= size
+    return True
 
 
 def elements(path: Path) -> int:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from covar_gen.core.errors import DeviceMemoryError
+from covar_gen.core.errors import DeviceMemoryError, PluginError
 from covar_gen.core.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -30,8 +30,37 @@ def own_device() -> torch.device:
     """This process's GPU where there is one, else the CPU."""
     import torch
 
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = gpus()
     return torch.device(f"cuda:{Ranks.from_environment().local % there}" if there else "cpu")
+
+
+def own_devices(count: int, where: str = "devices") -> tuple[torch.device, ...]:
+    """This process's devices: of the GPUs here, as many in a row; the CPU where there is none.
+
+    Args:
+        count: how many GPUs a process takes.
+        where: the option that says so, for the error message.
+
+    Raises:
+        PluginError: there are not that many.
+    """
+    import torch
+
+    there = gpus()
+    if count == 1:
+        return (own_device(),)
+    if count > there:
+        what = f"a process is to take {count} GPUs, and {there} are here"
+        raise PluginError(what, where=where, mend="Leave devices out, or start it on others")
+    first = Ranks.from_environment().local * count % (there - there % count)
+    return tuple(torch.device(f"cuda:{first + number}") for number in range(count))
+
+
+def gpus() -> int:
+    """How many GPUs PyTorch sees."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def device_name(device: torch.device) -> str:

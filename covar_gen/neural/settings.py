@@ -34,6 +34,12 @@ def check_settings(options: DiffusionOptions, device: torch.device, where: str) 
     if options.offload != "none" and device.type == "cpu":
         what = f"there is no GPU to offload from (offload = {options.offload!r})"
         raise PluginError(what, where=where, mend="Leave offload out")
+    if options.devices > 1 and device.type == "cpu":
+        what = f"there are no GPUs to spread networks over (devices = {options.devices})"
+        raise PluginError(what, where=where, mend="Leave devices out")
+    if options.devices > 1 and options.offload != "none":
+        what = "networks that are spread over GPUs do not wait in the main memory"
+        raise PluginError(what, where=where, mend="Leave devices or offload out")
 
 
 def check_attention(backend: str, where: str) -> Any:

@@ -45,7 +45,9 @@ def load(
     if options is not None:
         check_settings(options, device, folder.where)
         parts = weights_of(folder) | ({"control": weights_of(control)["."]} if control else {})
-        check_room(parts, device, dtype, options.offload, (folder.where, folder.model, folder.repo))
+        check_room(
+            parts, (device,), dtype, options.offload, (folder.where, folder.model, folder.repo)
+        )
     place = torch.device("cpu") if options and options.offload != "none" else device
 
     def network(kind: Any, path: Path) -> Any:

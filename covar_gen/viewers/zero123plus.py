@@ -100,6 +100,7 @@ class Zero123plus(PipelinePlugin, Viewer):
             part: connected parts smaller than this fraction of the largest are no object.
             min_area: smallest object, as a fraction of a view.
             max_area: largest object, as a fraction of a view.
+            devices: always 1: all networks together take 4 GB.
         """
 
         version: Literal["1.1", "1.2"] = "1.2"
@@ -119,6 +120,7 @@ class Zero123plus(PipelinePlugin, Viewer):
         part: float = Field(default=0.05, ge=0, le=1)
         min_area: float = Field(default=0.02, ge=0, lt=1)
         max_area: float = Field(default=0.9, gt=0, le=1)
+        devices: int = Field(default=1, ge=1, le=1)
 
         @model_validator(mode="before")
         @classmethod
@@ -255,9 +257,10 @@ class Zero123plus(PipelinePlugin, Viewer):
             Views with params `input`, `output`, `steps`, `guidance`, `scheduler`, `dtype`,
             `device`, `cut_side` (side of the square that the model saw, pixels), `object_area`
             (fraction of the view), with depth `depth_scale` and, of recomposed ones, `touches_edge`
-            (the parent's object may be cut off by its frame); `batch` if less than the batch fitted into memory. Rejected
-            are: empty_mask; bad_output (no numbers, or black); blank_view and full_view, by the
-            object's area; object_vanished; no_background (the inpainter refused the image).
+            (the parent's object may be cut off by its frame); `batch` if less than the batch fitted
+            into memory. Rejected are: empty_mask; bad_output (no numbers, or black); blank_view and
+            full_view, by the object's area; object_vanished; no_background (the inpainter refused
+            the image).
 
         Raises:
             RecipeError: the depth of an image is missing, or does not fit the canvas.

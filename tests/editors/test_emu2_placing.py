@@ -23,8 +23,8 @@ from covar_gen.editors._emu2_loading import load
 from covar_gen.editors._emu2_names import Source
 from covar_gen.editors._emu2_placing import Placement, Staged, bare, empty, fill, shapes
 from covar_gen.editors._emu2_spreading import follow, spread
-from covar_gen.neural.running import own_devices
 from covar_gen.editors._emu2_weights import Weights
+from covar_gen.neural.running import own_devices
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 FLOAT, HALF = torch.float32, torch.bfloat16

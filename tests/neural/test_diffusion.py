@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+from diffusers.pipelines.pipeline_loading_utils import _assign_components_to_devices
 from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl_inpaint as xl
 from safetensors.torch import load_file
 
 from covar_gen.core.errors import PluginError
 from covar_gen.core.seeds import generator
-from covar_gen.neural.diffusion import find_pipeline
+from covar_gen.neural import diffusion, room
+from covar_gen.neural.diffusion import find_pipeline, load_pipeline
 from covar_gen.neural.inpainting import (
     Filling,
     Hole,
@@ -117,6 +119,51 @@ def test_an_attention_backend_is_used_by_one_network_or_refused(
     assert "takes no attention backend ('native')" in refusal(folders / "sd", attention="native")
     assert "cannot be used" in refusal(folders / "sd", attention="no_such_backend")
     assert "would run code" in refusal(folders / "flux", attention="flash_hub")
+
+
+def test_networks_are_spread_over_as_many_gpus_as_the_options_say(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, number in {"LOCAL_RANK": 1, "RANK": 1, "WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(number))
+    free = {2: 5 * 2**30, 3: 3 * 2**30}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for module in (diffusion, room):
+        monkeypatch.setattr(module, "free_memory", lambda device: free[device.index])
+    kind = diffusers.FluxFillPipeline
+    usual, asked = kind.from_pretrained, {}
+
+    def without_gpus(path: Path, **given: Any) -> Any:
+        asked.update(given)
+        maps = {name: given.pop(name) for name in ("device_map", "max_memory")}
+        pipe = usual(path, **given)
+        # What diffusers would do with these GPUs, all but the moving.
+        sizes = {"transformer": 3, "text_encoder": 2, "text_encoder_2": 2, "vae": 1}
+        dealt = _assign_components_to_devices(sizes, maps["max_memory"])
+        pipe.hf_device_map = {name: gpu for gpu, names in dealt.items() for name in names}
+        return pipe
+
+    monkeypatch.setattr(kind, "from_pretrained", without_gpus)
+    folder = find_pipeline(str(folders / "flux"), "tool.weights")
+    options = InpaintingOptions(weights=str(folders / "flux"), devices=2)
+    device = torch.device("cuda:1")
+    # diffusers refuses to move what it has spread: that it is left alone.
+    pipe = load_pipeline(folder, "FluxFillPipeline", options, device, torch.float32)
+    assert (asked["device_map"], asked["max_memory"]) == ("balanced", free)
+    assert set(pipe.hf_device_map.values()) == {2, 3}
+    more, both = (
+        options.model_copy(update=change) for change in ({"devices": 5}, {"offload": "model"})
+    )
+    with pytest.raises(PluginError, match=r"tool\.weights: a process is to take 5 GPUs, and 4"):
+        load_pipeline(folder, "FluxFillPipeline", more, device, torch.float32)
+    with pytest.raises(PluginError, match="do not wait in the main memory"):
+        load_pipeline(folder, "FluxFillPipeline", both, device, torch.float32)
+
+
+def test_networks_are_not_spread_where_there_is_no_gpu(folders: Path) -> None:
+    line = refusal(folders / "flux", devices=2)
+    assert "no GPUs to spread networks over (devices = 2). Leave devices out" in line
 
 
 def test_weights_as_they_were_before_safetensors_are_read(folders: Path, tmp_path: Path) -> None:

@@ -227,3 +227,5 @@ def test_options_are_recorded_and_the_weights_are_those_of_the_version(component
     assert viewer(version="1.1").named_weights() == {"weights": "sudo-ai/zero123plus-v1.1"}
     with pytest.raises(RecipeError, match=r"viewpoints\.options\.zero123plus\.version"):
         viewer(version="2")
+    with pytest.raises(RecipeError, match=r"viewpoints\.options\.zero123plus\.devices: .* 1 "):
+        viewer(devices=2)
