@@ -113,3 +113,42 @@ def test_two_processes_paint_the_benchmark_that_one_paints(
         image = imaging.decode_png(run.read(row["image"]))
         assert np.array_equal(image[known], expected[known])
         assert image[~known].std() > 3, "nothing was painted around it"
+
+
+@pytest.mark.launch
+def test_two_processes_edit_backgrounds_with_emu2_as_one_does(
+    tiny_emu2: ModuleType, steps: Steps, tmp_path: Path
+) -> None:
+    given = {
+        "block": 2,
+        "classes.per_class": 1,
+        "backgrounds.editor": "emu2",
+        "backgrounds.options": {
+            "emu2": {
+                "weights": str(tiny_emu2.save_hub(tmp_path / "emu2", checker=True)),
+                "steps": 2, "size": 64, "batch": 2, "stage": "swap",
+            }
+        },
+    }  # fmt: skip
+    run = steps("run", only=["sources", "masks_sources"], **given)
+    launch(run, "backgrounds")
+    ranks = {
+        json.loads(p.read_text())["rank"] for p in run.folder("backgrounds").glob("made_with-*")
+    }
+    assert ranks == {0, 1}
+    table = run.table("backgrounds")
+    only = ["sources", "masks_sources", "backgrounds"]
+    reference = steps("reference", only=only, **given).table("backgrounds", COLUMNS)
+    assert table.select(COLUMNS).equals(reference)
+    rows = table.to_pylist()
+    assert [(row["status"], row["tool"]) for row in rows] == [("ok", "emu2")] * 4
+    assert all(row["model"].startswith("local:emu2@") for row in rows)
+    ending = ". Edit only the background and keep the foreground subject intact"
+    assert {row["prompt"] for row in rows} == {
+        f"hot desert with sand dunes{ending}", f"beach{ending}",
+    }  # fmt: skip
+    assert {row["known_pixel_max_diff"] for row in rows} == {None}
+    assert len({row["sha256"] for row in rows}) == 4
+    for row in rows:
+        assert imaging.decode_png(run.read(row["image"])).shape == (48, 64, 3)
+        assert json.loads(row["params"])["canvas"] == [64, 64]
