@@ -26,6 +26,7 @@ from covar_gen.core.plugins import WeightsName
 from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load_pipeline
 from covar_gen.neural.holes import Canvas, canvas_of
 from covar_gen.neural.quiet import quiet
+from covar_gen.neural.reading import Reader
 from covar_gen.neural.running import device_name, exact, in_halves, overlapped, own_device, resolved
 
 if TYPE_CHECKING:
@@ -148,8 +149,7 @@ class Painter:
         self.multiple = self.factor * (2 if network is None else 1)
         trained = self.pipe.default_sample_size if network is None else network.config.sample_size
         self.native = options.native or int(trained) * self.factor
-        # CLIP reads the beginning of a text; transformers have a second reader for the rest.
-        self.reader = None if newer else getattr(self.pipe, "tokenizer", None)
+        self.reader = Reader(self.pipe)
         self.about: dict[str, Json] = {
             "steps": options.steps,
             "guidance": options.guidance,
@@ -207,9 +207,18 @@ class Painter:
 
         def some(part: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], dict[str, Json]]]:
             about: dict[str, Json] = {"batch": len(part)} if len(part) < len(items) else {}
-            return [(picture, about) for picture in self._painted(part)]
+            return [
+                (picture, about | self._said_of(item.hole))
+                for item, picture in zip(part, self._painted(part), strict=True)
+            ]
 
         return in_halves(some, items, self.where)
+
+    def _said_of(self, hole: Hole) -> dict[str, Json]:
+        told = [hole.prompt]
+        told += [hole.negative_prompt] if "negative_prompt" in self.takes else []
+        cut = any(map(self.reader.cuts, told))
+        return {"text_cut": True} if cut else {}
 
     def _painted(self, items: Sequence[_Shown]) -> list[NDArray[np.float32]]:
         """The model's pictures, float32 (height, width, 3) in [0, 1]."""
@@ -239,18 +248,10 @@ class Painter:
         whole = "unet" not in self.pipe.components
         return steps_to_ask(self.options.steps, self.options.strength, transformer=whole)
 
-    def _cut(self, text: str) -> bool:
-        """Whether the model reads the beginning of a text only."""
-        if self.reader is None:
-            return False
-        return len(self.reader(text, verbose=False).input_ids) > int(self.reader.model_max_length)
-
     def _filling(
         self, hole: Hole, canvas: Canvas, picture: NDArray[np.float32], about: dict[str, Json]
     ) -> Filling | Rejected:
         params: dict[str, Json] = {**self.about, "canvas": list(canvas.size), **about}
-        if self._cut(hole.prompt) or self._cut(hole.negative_prompt):
-            params["text_cut"] = True
         if not np.isfinite(picture).all():
             return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
         if float(picture.max()) * 255 <= BLACK:

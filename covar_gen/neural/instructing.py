@@ -27,6 +27,7 @@ from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, load
 from covar_gen.neural.fitting import LONGEST, SHORTEST, Size, near_area, repainted, resized
 from covar_gen.neural.inpainting import BLACK, steps_to_ask
 from covar_gen.neural.quiet import quiet
+from covar_gen.neural.reading import Reader
 from covar_gen.neural.running import device_name, exact, in_halves, overlapped, own_device, resolved
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Answer:
         image: uint8 (H, W, 3), RGB, of the photograph's size. Nothing of it is put back.
         params: class, the guidances under diffusers' names, steps, scheduler, dtype, device
             (`devices`, if more than one), and the model's canvas (height, width); `batch` if less
-            than the batch fitted into memory.
+            than the batch fitted into memory; `text_cut` where the model reads the beginning of
+            the sentence, or of what to avoid, only.
     """
 
     image: Image
@@ -148,6 +150,7 @@ class Instructor:
         half: Literal["bfloat16", "float16"] = "float16" if "unet" in folder.parts else "bfloat16"
         dtype = resolved(options.dtype, device, half)
         self.pipe = load_pipeline(folder, manner.kind, options, device, dtype)
+        self.reader = Reader(self.pipe)
         self.takes = set(inspect.signature(type(self.pipe).__call__).parameters)
         strength: dict[str, Json] = {"strength": manner.strength} if self.masked else {}
         self.about: dict[str, Json] = {
@@ -227,9 +230,18 @@ class Instructor:
 
         def some(part: Sequence[_Shown]) -> list[tuple[NDArray[np.float32], dict[str, Json]]]:
             about: dict[str, Json] = {"batch": len(part)} if len(part) < len(items) else {}
-            return [(picture, about) for picture in self._painted(part)]
+            return [
+                (picture, about | self._said_of(item.task))
+                for item, picture in zip(part, self._painted(part), strict=True)
+            ]
 
         return in_halves(some, items, self.where)
+
+    def _said_of(self, task: Task) -> dict[str, Json]:
+        told = [task.prompt]
+        told += [self.manner.negative_prompt] if "negative_prompt" in self.takes else []
+        cut = any(map(self.reader.cuts, told))
+        return {"text_cut": True} if cut else {}
 
     def _painted(self, items: Sequence[_Shown]) -> list[NDArray[np.float32]]:
         """The model's pictures, float32 (height, width, 3) in [0, 1]."""

@@ -225,6 +225,20 @@ def test_a_redrawn_picture_promises_nothing_and_is_measured(
     assert kept.columns["object_shift_x"] == pytest.approx(0, abs=0.02)
 
 
+def test_a_sentence_of_which_only_the_beginning_is_read_is_said(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made("instruct_pix2pix", None)
+    recorded(found, monkeypatch)
+    whole, cut = edits(found, request(), request(prompt="Put the cat on a beach, " * 4))
+    assert "text_cut" not in whole.params
+    assert cut.params["text_cut"] is True
+    avoiding = made("instruct_pix2pix", None, avoid="dogs, " * 40)
+    recorded(avoiding, monkeypatch)
+    (answer,) = edits(avoiding, request())
+    assert answer.params["text_cut"] is True
+
+
 @pytest.mark.parametrize(
     ("name", "options", "known"),
     [
