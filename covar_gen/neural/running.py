@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """An option's value: `auto` is half precision on a GPU that has it, else float32."""
 
+NO_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What a RuntimeError names where no room was left for what cuBLAS or cuDNN need to compute in:
+"resource allocation failed inside the library" (cuBLAS library, cublasStatus_t), "a resource
+allocation failed inside the cuDNN library" (cuDNN, cudnnStatus_t). PyTorch's own allocator raises
+an OutOfMemoryError, these do not. CUDNN_STATUS_NOT_SUPPORTED is none of them: it says that what is
+asked for cannot be computed, whatever the batch."""
+
 THREADS = 2
 """That prepare and finish pictures while a network works."""
 
@@ -138,7 +145,9 @@ def in_halves(
 
     try:
         return list(work(items))
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         if len(items) == 1:
             what = "the device has not enough memory for a single image"
             mend = "Choose smaller weights, a smaller type, offloading, or smaller photographs"
@@ -153,6 +162,15 @@ def in_halves(
         for half in (items[:middle], items[middle:])
         for answer in in_halves(work, half, where)
     ]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """True if the memory of a device did not suffice, by whichever library it is said."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        name in str(error) for name in NO_MEMORY
+    )
 
 
 def overlapped(

@@ -230,7 +230,7 @@ def test_a_sentence_of_which_only_the_beginning_is_read_is_said(
 ) -> None:
     found = made("instruct_pix2pix", None)
     recorded(found, monkeypatch)
-    whole, cut = edits(found, request(), request(prompt="Put the cat on a beach, " * 4))
+    whole, cut = edits(found, request(), request(prompt="Put the cat on a beach, " * 5))
     assert "text_cut" not in whole.params
     assert cut.params["text_cut"] is True
     avoiding = made("instruct_pix2pix", None, avoid="dogs, " * 40)

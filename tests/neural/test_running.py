@@ -56,6 +56,45 @@ def test_a_batch_is_halved_until_it_fits_and_keeps_its_order() -> None:
         in_halves(never, range(4), "tool")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_library_without_room_to_compute_in_halves_the_batch_too(said: str) -> None:
+    asked: list[int] = []
+
+    def work(items: Any) -> list[int]:
+        asked.append(len(items))
+        if len(items) > 1:
+            raise RuntimeError(said)
+        return list(items)
+
+    assert in_halves(work, range(3), "tool") == [0, 1, 2]
+    assert asked == [3, 2, 1, 1, 1]
+
+    def never(_items: Any) -> list[int]:
+        raise RuntimeError(said)
+
+    with pytest.raises(DeviceMemoryError, match="tool: the device has not enough memory"):
+        in_halves(never, range(2), "tool")
+
+
+@pytest.mark.parametrize("said", ["cuDNN error: CUDNN_STATUS_NOT_SUPPORTED", "shapes differ"])
+def test_another_failure_of_the_device_is_not_taken_for_too_little_memory(said: str) -> None:
+    asked: list[int] = []
+
+    def work(items: Any) -> list[int]:
+        asked.append(len(items))
+        raise RuntimeError(said)
+
+    with pytest.raises(RuntimeError, match=said):
+        in_halves(work, range(4), "tool")
+    assert asked == [4]
+
+
 def test_what_did_not_fit_is_gone_before_less_is_tried() -> None:
     left: list[weakref.ref[torch.Tensor]] = []
 
