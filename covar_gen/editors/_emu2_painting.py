@@ -130,6 +130,9 @@ class Painter:
         """The pictures of latents, one by one: a decoder takes more memory than the UNet."""
         import torch
 
+        if self.vae.config.force_upcast and self.vae.dtype == torch.float16:
+            # Its numbers are too large for float16: the picture would be black.
+            self.vae.to(torch.float32)
         scaled = (latents / self.vae.config.scaling_factor).to(self.vae.device, self.vae.dtype)
         pictures = [self.vae.decode(each[None]).sample.float().cpu() for each in scaled]
         shown = (torch.cat(pictures) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)

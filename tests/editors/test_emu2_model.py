@@ -298,6 +298,17 @@ def test_a_canvas_may_have_any_shape(tiny: Networks) -> None:
     assert picture(tiny, "a jungle", canvas=Canvas(64, 96, 1, 3.0)).shape == (64, 96, 3)
 
 
+def test_what_float16_cannot_hold_is_decoded_in_float32(
+    given: Given, tiny_emu2: ModuleType
+) -> None:
+    networks, known = given(dtype=torch.float16), tiny_emu2.recorded("t2i")
+    parts, seed, canvas = tiny_emu2.case("t2i")
+    found = picture(networks, *parts, seed=seed, canvas=canvas)
+    assert networks.painter.unet.dtype == torch.float16
+    assert networks.painter.vae.dtype == torch.float32
+    assert np.abs(found - known["image"][0]).mean() < 0.005
+
+
 # The tower.
 
 
