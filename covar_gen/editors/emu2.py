@@ -26,6 +26,8 @@ from covar_gen.editors._emu2_layouts import find
 from covar_gen.editors._emu2_model import ENCODER, PAINTER
 from covar_gen.editors._emu2_painting import Canvas
 from covar_gen.editors._emu2_placing import Language, Placement, Stage
+from covar_gen.editors._emu2_published import REPO
+from covar_gen.editors._emu2_room import published_gib, thriftier
 from covar_gen.editors.base import (
     AlignmentOptions,
     Edit,
@@ -82,7 +84,7 @@ class Emu2Gen(Editor):
                 int4), which gives other pictures and needs 27 GB in all.
         """
 
-        weights: WeightsName = "BAAI/Emu2-Gen"
+        weights: WeightsName = REPO
         weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
         mode: Literal["edit", "text", "autoencode"] = "edit"
         steps: int = Field(default=50, ge=1, le=1000)
@@ -126,6 +128,22 @@ class Emu2Gen(Editor):
         """
         options = self.options.model_dump(mode="json")
         return {**super().identity(), "options": {**options, "weights": self.weights.identity()}}
+
+    def memory_gib(self) -> float | None:
+        """GiB that each GPU needs for the published checkpoint; None for the user's own files."""
+        options = self.options
+        if options.weights.partition("@")[0] != REPO:
+            return None
+        return published_gib(options.stage, options.language, options.devices)
+
+    def thriftier(self, gib: float) -> list[str]:
+        """Settings under which each GPU needs no more, as a recipe writes them.
+
+        Args:
+            gib: GiB of memory that a GPU has.
+        """
+        options = self.options
+        return thriftier(gib, options.stage, options.language, options.devices)
 
     def setup(self) -> None:
         """Load the networks onto this process's devices.

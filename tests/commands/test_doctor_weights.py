@@ -11,12 +11,13 @@ import pytest
 from covar_gen.commands import doctor as doctors
 from covar_gen.commands import doctor_weights
 from covar_gen.commands.doctor import doctor
-from covar_gen.commands.doctor_weights import Device
+from covar_gen.commands.doctor_weights import Device, room
 from covar_gen.commands.findings import Finding
-from covar_gen.commands.weights import all_with_weights
+from covar_gen.commands.weights import Tool, Wanted, all_with_weights
 from covar_gen.core import plugins
 from covar_gen.core.pins import pin
 from covar_gen.core.recipe import read_recipe
+from covar_gen.editors.emu2 import Emu2Gen
 
 INPAINTING = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 COMMIT = "8a4288a76071f7280aedbdb3253bdb9e9d5d84bb"
@@ -255,7 +256,7 @@ def test_files_of_ones_own_are_not_looked_for_on_the_hub(tmp_path: Path) -> None
     assert GroundingDinoSam(options).named_weights() == {"sam_repo": "ybelkada/segment-anything"}
 
 
-def test_every_plugin_of_the_file_is_there_but_for_the_papers_editor() -> None:
+def test_every_plugin_of_the_file_is_there() -> None:
     from covar_gen.core.pins import pins
 
     for known in pins().values():
@@ -263,4 +264,39 @@ def test_every_plugin_of_the_file_is_there_but_for_the_papers_editor() -> None:
             kind, _, name = each.partition("/")
             if each == "agreement/agreement":
                 continue  # The network that [backgrounds.agreement] names.
-            assert name in plugins.names(kind) or name == "emu2", each
+            assert name in plugins.names(kind), each
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "takes about 71.3 GiB, the GPU has 44 GiB free"),
+        ({"stage": "resident"}, "takes about 76.8 GiB, "),
+        ({"language": "int4"}, None),
+        ({"devices": 2}, None),
+    ],
+)
+def test_what_emu2_needs_follows_its_settings_and_those_that_would_fit_are_said(
+    options: dict[str, object], said: str | None
+) -> None:
+    made = Emu2Gen(Emu2Gen.Options.model_validate(options))
+    wanted = Wanted("weights", "BAAI/Emu2-Gen", local=False)
+    tool = Tool("backgrounds.editor", "editors", "emu2", (wanted,), plugin=made)
+    finding = room(tool, Device(gpu=True, gib=44), "emu2")
+    if said is None:
+        assert finding is None
+        return
+    assert finding is not None
+    assert said in finding.said
+    assert finding.mend.startswith("What would fit: language = 'int4'; or devices = 2; or another of ")
+
+
+def test_memory_of_each_of_several_gpus_is_said_as_such() -> None:
+    made = Emu2Gen(Emu2Gen.Options.model_validate({"devices": 2}))
+    wanted = Wanted("weights", "BAAI/Emu2-Gen", local=False)
+    tool = Tool("backgrounds.editor", "editors", "emu2", (wanted,), plugin=made)
+    assert tool.memory_said == "from 37.5 GiB of memory on each of 2 GPUs"
+    mine = Emu2Gen(Emu2Gen.Options.model_validate({"weights": "mine/emu2"}))
+    other = Tool("backgrounds.editor", "editors", "emu2", (), plugin=mine)
+    assert other.memory_gib is None
+    assert other.memory_said == ""

@@ -152,7 +152,7 @@ def test_the_command_says_what_the_weights_take_and_under_which_licence(covar: C
         "CreativeML OpenRAIL-M",
         "CC-BY-NC-4.0",
     ]
-    emu2 = "weights: emu2: from 77 GiB of GPU memory, 73.6 GiB to download (BAAI/Emu2-Gen)"
+    emu2 = "weights: emu2: from 71.3 GiB of GPU memory, 74.2 GiB to download (BAAI/Emu2-Gen)"
     assert said[0].startswith(emu2)
     # Two checkpoints, 2 and 6 GiB in use, 0.6 and 2.4 GiB to download.
     sam = "weights: grounded_sam: from 8 GiB of GPU memory, 3 GiB to download (IDEA-Research/"
