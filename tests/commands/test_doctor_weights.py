@@ -288,7 +288,9 @@ def test_what_emu2_needs_follows_its_settings_and_those_that_would_fit_are_said(
         return
     assert finding is not None
     assert said in finding.said
-    assert finding.mend.startswith("What would fit: language = 'int4'; or devices = 2; or another of ")
+    assert finding.mend.startswith(
+        "What would fit: language = 'int4'; or devices = 2; or another of "
+    )
 
 
 def test_memory_of_each_of_several_gpus_is_said_as_such() -> None:
