@@ -310,6 +310,8 @@ def test_a_limit_refuses_makes_again_and_keeps_the_numbers(
         "options": {"grabcut": {"working_edge": 48}},
     }  # fmt: skip
     run = steps("limited", only=TABLES, **changes(painter, **section))
+    identity: Any = stage_of(run, "backgrounds").identity()
+    assert identity["agreement"]["limits"]["min_ssim"] == limit
     limited = rows_of(run)
     assert set(limited) == set(free)
     for key, row in limited.items():
