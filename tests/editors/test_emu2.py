@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,12 +26,7 @@ HEIGHT, WIDTH = 60, 96
 Made = Callable[..., Emu2Gen]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +209,14 @@ def test_a_half_type_is_recorded_and_is_close(tiny: Made) -> None:
     one, other = (only(each.edit([request()])) for each in (exact, half))
     assert other.params["dtype"] == "bfloat16"
     assert 0 < np.abs(one.image.astype(int) - other.image).mean() < 8
+
+
+@pytest.mark.parametrize("stage", ["resident", "swap"])
+def test_a_language_model_in_four_bits_is_recorded_and_is_another(stage: str, tiny: Made) -> None:
+    found = only(tiny(language="int4", stage=stage).edit([request()]))
+    assert found.params["language"] == "int4"
+    off = np.abs(only(tiny().edit([request()])).image.astype(int) - found.image).mean()
+    assert 0 < off < 40
 
 
 def test_networks_that_make_room_for_each_other_give_the_same(tiny: Made) -> None:
