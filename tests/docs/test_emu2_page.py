@@ -62,7 +62,9 @@ def test_networks_are_as_large_as_counted(network: str, parts: list[str]) -> Non
 
 def test_download_and_commit_are_those_of_the_pins() -> None:
     known = pins()[published.REPO]
-    [gigabytes] = re.findall(rf"^That is {known.download_gib:g} GiB \(([\d.]+) GB\)", PAGE, re.M)
+    [gigabytes] = re.findall(
+        rf"^That is {known.download_gib:g} GiB \(([\d.]+) GB\)", PAGE, re.MULTILINE
+    )
     assert float(gigabytes) == pytest.approx(known.download_gib * GIB / 1e9, abs=0.1)
     assert f"hf download {known.repo} --revision {known.revision}" in PAGE
     assert "non-commercial" in known.licence
