@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from covar_gen.commands.resolve import resolve
 from covar_gen.commands.run import run_all
 from covar_gen.core import plugins
+from covar_gen.core.errors import RecipeError
 from covar_gen.core.plugins import checked
 from covar_gen.core.recipe import Class, Recipe
 from covar_gen.core.store import Run, create_run
@@ -70,12 +72,32 @@ def segment(
     }
     if classes is not None:
         values["classes"]["classes"] = _named(classes, path, given)
-    recipe = resolve(checked(Recipe, values, ""), Path.cwd(), out)
-    # The masks' section is looked at, and weights are fetched, before anything is made.
-    Masks(Run(out, recipe)).segmenter.fetch()
+    with _typed(segmenter):
+        recipe = resolve(checked(Recipe, values, ""), Path.cwd(), out)
+        # The masks' section is looked at, and weights are fetched, before anything is made.
+        Masks(Run(out, recipe)).segmenter.fetch()
     run = create_run(out, recipe)
     run_all(run, processes=processes)
     return run
+
+
+@contextmanager
+def _typed(segmenter: str) -> Iterator[None]:
+    """Errors of the recipe speak of what was typed: whoever has typed this wrote no recipe."""
+    options = {
+        f"masks.options.{segmenter}": "--option",
+        "masks.accept": "--accept",
+        "masks.segmenter": "--segmenter",
+    }
+    try:
+        yield
+    except RecipeError as error:
+        where = error.where
+        for key, option in options.items():
+            if f"{where}.".startswith(f"{key}."):
+                where = (option + where.removeprefix(key)).replace(".", " ", 1)
+        mend = error.mend.removesuffix(" in the recipe")
+        raise RecipeError(error.what, where=where, mend=mend) from error
 
 
 def _named(classes: str, path: str, given: Mapping[str, str]) -> list[Class]:

@@ -64,7 +64,7 @@ def read_hints(path: Path) -> Hints:
         data = path.read_bytes()
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        mend = "Check the path, which is relative to the recipe, and that it is a CSV in UTF-8"
+        mend = "Check the path, relative to the recipe if there is one, and its encoding, UTF-8"
         raise RecipeError("the boxes cannot be read", where=path, mend=mend) from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     boxes: dict[str, list[Box]] = {}

@@ -307,3 +307,23 @@ def test_bounds_options_and_columns_come_from_the_command_line(tmp_path: Path) -
     assert names(run) == {"cat": "feline", "dog": "canine"}
     assert run.recipe.masks is not None
     assert run.recipe.masks.options == {"grabcut": {"smooth": 0}}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"options": {"working_edge": 0}}, "--option working_edge: input should be greater than"),
+        ({"options": {"edge": 9}}, "--option: unknown key 'edge'. "),
+        ({"accept": {"min_area": 2}}, "--accept min_area: input should be less than"),
+        ({"accept": {"area": 2}}, "--accept: unknown key 'area'. Did you mean"),
+    ],
+)
+def test_what_was_typed_wrongly_is_named_as_it_was_typed(
+    tmp_path: Path, given: dict[str, dict[str, Any]], said: str
+) -> None:
+    place = files(tmp_path / "data", a__1=1)
+    with pytest.raises(RecipeError) as refused:
+        segment(place, tmp_path / "run", **given)
+    assert refused.value.line().startswith(f"RecipeError: {said}")
+    assert "in the recipe" not in refused.value.line()
+    assert not (tmp_path / "run").exists()
