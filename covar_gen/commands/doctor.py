@@ -137,6 +137,13 @@ def _tool(
     if tool.refused is not None:
         said = f"{tool.refused.where}: {tool.refused.what}"
         return Finding(title, fine=False, said=said, mend=tool.refused.mend)
+    try:
+        # Files that its options name, or the key of a server.
+        if tool.plugin is not None:
+            tool.plugin.check()
+    except CovarError as error:
+        said = f"{error.where}: {error.what}"
+        return Finding(title, fine=False, said=said, mend=error.mend)
     if tool.wanted:
         return room(tool, at, title) or Finding(title, fine=True, said=takes(tool, at))
     return Finding(title, fine=True, said="ready, without weights" if cost else "ready")

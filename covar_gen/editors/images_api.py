@@ -133,6 +133,7 @@ class ImagesApi(Editor):
 
     def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)
+        self.knows_masks = self.options.paste_back
         self.model = self.options.model
         self._patience = _Patience(self.options.give_up)
 

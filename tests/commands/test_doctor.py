@@ -168,3 +168,31 @@ def test_what_has_to_be_mended_is_marked_and_the_exit_code_is_2(covar: Covar) ->
     mend = [line for line in said if line.startswith("MEND ")]
     assert any("backgrounds.editor = emu2: " in line for line in said)
     assert mend[-1].endswith("imagenet/val is not there. Set it: --set classes.path=FOLDER")
+
+
+def test_the_key_of_a_server_is_asked_for_by_the_name_in_the_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {
+        "backgrounds.editor": "images_api",
+        "backgrounds.options.images_api.api_key_env": "MY_KEY",
+    }
+    recipe = read_recipe(recipe_path("demo"), changes)
+    monkeypatch.delenv("MY_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "another")
+    line = found(recipe)["backgrounds.editor = images_api"]
+    assert not line.fine
+    assert line.said == "images_api: no API key in the environment variable MY_KEY"
+    assert line.mend.startswith("Type: export MY_KEY=...")
+    monkeypatch.setenv("MY_KEY", "secret")
+    line = found(recipe)["backgrounds.editor = images_api"]
+    assert line.fine
+    assert "secret" not in line.said
+
+
+def test_files_that_options_name_are_looked_for(tmp_path: Path) -> None:
+    changes = {"backgrounds.options.collage.photographs": str(tmp_path / "nowhere")}
+    line = found(read_recipe(recipe_path("demo"), changes))["backgrounds.editor = collage"]
+    assert not line.fine
+    assert "nowhere" in line.said
+    assert line.mend

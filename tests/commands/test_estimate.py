@@ -74,6 +74,7 @@ def test_the_demo_of_seven_photographs_makes_420_images_and_knows_its_masks() ->
         ("backgrounds", "flux_kontext", {}, "grounded_sam"),
         ("backgrounds", "flux_kontext", {"form": "inpaint"}, "by_construction"),
         ("backgrounds", "flux_kontext", {"form": "inpaint", "paste_back": False}, "grounded_sam"),
+        ("backgrounds", "images_api", {"paste_back": True}, "by_construction"),
         ("viewpoints", "zero123plus", {}, "grounded_sam"),
         ("viewpoints", "zero123plus", {"output": "recomposed"}, "by_construction"),
     ],
@@ -87,6 +88,20 @@ def test_no_segmenter_is_paid_where_options_make_masks_known(
     lines = {line.table: line for line in estimate(recipe, 1650)}
     line = lines[f"masks_{section}"]
     assert (line.plugin, line.calls > 0) == (by, by == "grounded_sam")
+
+
+@pytest.mark.parametrize(
+    ("editor", "device", "seconds"),
+    [("flux_kontext", "A100 80 GB", 40), ("images_api", "server", 10)],
+)
+def test_hours_are_told_of_editors_that_are_gated_or_served(
+    editor: str, device: str, seconds: float
+) -> None:
+    recipe = read_recipe(recipe_path("covar"), {"backgrounds.editor": editor})
+    line = next(line for line in estimate(recipe, 1650) if line.table == "backgrounds")
+    assert line.cost is not None
+    assert line.cost.device == device
+    assert line.hours == pytest.approx(33_000 * seconds / 3600)
 
 
 def test_a_section_left_out_is_neither_counted_nor_paid(recipe: Path) -> None:
