@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import fill
 
 from covar_gen.core.files import Staging
-from covar_gen.core.journal import Journal
 from covar_gen.core.masters import save_image, save_mask
 from covar_gen.core.pipeline import run_stage
 from covar_gen.core.ranks import Ranks
@@ -31,14 +31,6 @@ PARENTS, BATCH, STEPS, ROUNDS = 16, 4, 30, 5
 
 HEIGHT, WIDTH = 128, 152
 """Of the images, pixels: the tiny model at twice its own size."""
-
-
-def fill(run: Run, table: str, rows: list[Row]) -> None:
-    staging = Staging(run.root)
-    journal = Journal(run.folder(table), table, staging)
-    journal.append(rows)
-    journal.close()
-    staging.close()
 
 
 @pytest.fixture
