@@ -140,6 +140,8 @@ def _line(row: dict[str, Any]) -> str:
     said = f"{row['model']} {row['subset']}: {row['n_errors']} errors"
     if shares:
         said += f": {', '.join(shares)}"
+    elif row["n_errors"]:
+        said += ": no shares, as a subset has no errors"
     if row["chance"] is not None:
         random = f"background {row['chance']:.1f}, excess {row['excess_chance']:.1f}"
         said += f"; excess {row['excess']:.1f}; random maps: {random}"

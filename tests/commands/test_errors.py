@@ -114,6 +114,9 @@ def test_a_line_tells_the_shares_and_what_random_maps_would_give() -> None:
     assert said.endswith("random maps: background 50.0, excess 48.4")
     nothing = row(n_errors=0, **dict.fromkeys(("background", "chance"), None))
     assert lines(Counted([nothing], {})) == ["m scale: 0 errors"]
+    unsaid = {name: None for name, value in row().items() if value == 0.0}
+    (said,) = lines(Counted([row(subset="average", **unsaid)], {}))
+    assert said == "m average: 8 errors: no shares, as a subset has no errors"
 
 
 def test_many_models_are_counted() -> None:

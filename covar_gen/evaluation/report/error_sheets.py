@@ -98,6 +98,8 @@ def _shares(table: pa.Table, rows: Sequence[Row], title: str) -> Sheet:
     ]
     if none:
         notes.append(f"No error is {' or '.join(none)}.")
+    if any(row["n_errors"] and row["background"] is None for row in rows):
+        notes.append("Of a model that makes no error in a subset there is no average.")
     if any(cell.interval for line in body for cell in line):
         notes.insert(1, layouts.INTERVALS)
     return Sheet(title, tuple(columns), tuple(body), tuple(notes))

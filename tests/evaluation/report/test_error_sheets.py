@@ -106,6 +106,20 @@ def test_shares_stand_beside_chance_first_as_a_whole_and_then_as_the_papers_tabl
     assert _small(shares["background"])[0][1] == "[30.0, 50.0]"
 
 
+def test_why_a_model_has_errors_and_no_average_is_said() -> None:
+    said = "Of a model that makes no error in a subset there is no average."
+    rows: list[dict[str, Any]] = [
+        {"model": model, "subset": subset}
+        for model in ("a", "b")
+        for subset in ("crop", "scale", "average")
+    ]
+    assert said not in lay_out("error_sources", _sources(rows), "Errors").blocks[0].sheet.notes
+    shares = ("background", "fine", "other", "unscored", "undecided", "unexplained", "mass")
+    rows[0] |= {"n_errors": 0, **dict.fromkeys(shares)}
+    rows[2] |= dict.fromkeys(shares)
+    assert said in lay_out("error_sources", _sources(rows), "Errors").blocks[0].sheet.notes
+
+
 def test_data_without_subsets_has_one_sheet() -> None:
     laid = lay_out("error_sources", _sources([{"model": "a", "subset": "all"}]), "T")
     assert [block.name for block in laid.blocks] == ["error_sources"]
