@@ -346,6 +346,22 @@ def test_rows_of_editors_that_keep_the_object_are_not_measured(
     assert "agreement" not in stage_of(run, "backgrounds").identity()
 
 
+def test_what_is_measured_together_is_made_together_but_no_service_is_asked_twice(
+    recipe: Path, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from covar_gen.editors.images_api import ImagesApi
+
+    assert Foreground(Agreement(network=str(network))).in_batches
+    given = {"backgrounds.editor": "images_api", "block": 5}
+    section = {"backgrounds.agreement": {"network": str(network)}}
+    without = init(recipe, tmp_path / "without", given)
+    limited = init(recipe, tmp_path / "limited", {**given, **section})
+    assert stage_of(limited, "backgrounds").batch is None
+    monkeypatch.setattr(ImagesApi, "repeatable", True)
+    assert stage_of(limited, "backgrounds").batch == 5
+    assert stage_of(without, "backgrounds").batch is None
+
+
 def test_an_object_that_is_put_back_is_not_measured(
     request_: EditRequest, painter: Path, recipe: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
