@@ -16,10 +16,11 @@ from covar_gen.commands.resolve import is_measured, network_of, tools
 from covar_gen.commands.weights import all_with_weights, network_tool, tool_of, with_weights
 from covar_gen.core import plugins
 from covar_gen.core.environment import packages
-from covar_gen.core.errors import CovarError, PluginError
+from covar_gen.core.errors import CovarError, PluginError, ToolError
 from covar_gen.core.pins import licences, of_plugin
 from covar_gen.core.plugins import check_modules
 from covar_gen.core.recipe import Recipe
+from covar_gen.core.servers import api_key
 
 
 def doctor(
@@ -138,15 +139,26 @@ def _tool(
         said = f"{tool.refused.where}: {tool.refused.what}"
         return Finding(title, fine=False, said=said, mend=tool.refused.mend)
     try:
-        # Files that its options name, or the key of a server.
         if tool.plugin is not None:
-            tool.plugin.check()
+            _check(tool.plugin)
     except CovarError as error:
         said = f"{error.where}: {error.what}"
         return Finding(title, fine=False, said=said, mend=error.mend)
     if tool.wanted:
         return room(tool, at, title) or Finding(title, fine=True, said=takes(tool, at))
     return Finding(title, fine=True, said="ready, without weights" if cost else "ready")
+
+
+def _check(plugin: plugins.Plugin) -> None:
+    """Look for the files that its options name, and for the key of the server that they name.
+
+    Raises:
+        CovarError: what is missing.
+    """
+    plugin.check()
+    variable = getattr(plugin.options, "api_key_env", None)
+    if variable is not None:
+        api_key(variable, plugin.name(), ToolError)
 
 
 def _network(recipe: Recipe, home: Path, at: Device | None) -> list[Finding]:
