@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.errors import PluginError
 from covar_gen.editors._emu2_tokens import QUERIES
@@ -164,9 +164,11 @@ class Networks:
             return self.checker.flags(pictures)
 
     def _check(self, length: int) -> None:
-        most = int(self.writer.model.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
-        if length + QUERIES > most:
-            what = f"the prompt takes {length} tokens; Emu2 reads {most - QUERIES}"
+        positions: Any = self.writer.model.config
+        # The last of the vectors that are written is not read.
+        most = int(positions.max_position_embeddings) - (QUERIES - 1)
+        if length > most:
+            what = f"the prompt takes {length} tokens; Emu2 reads {most}"
             raise PluginError(what, where="emu2", mend="Shorten it, or give fewer photographs")
 
     def _look(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from covar_gen.core.errors import DeviceMemoryError, PluginError, WeightsError
 from covar_gen.core.pins import revision_of
 from covar_gen.core.plugins import make
 from covar_gen.editors._emu2_batches import paint_all
-from covar_gen.editors._emu2_model import ENCODER, Networks
+from covar_gen.editors._emu2_model import ENCODER, PAINTER, Networks
 from covar_gen.editors.base import Edit, Editor, EditRequest
 from covar_gen.editors.emu2 import Emu2Gen
 
@@ -320,18 +320,19 @@ def test_too_little_memory_for_one_is_said_in_a_line(tiny: Made) -> None:
     hook.remove()
 
 
+@pytest.mark.parametrize("which", [ENCODER, PAINTER])
 def test_networks_that_do_not_fit_are_told_with_what_would(
-    tiny: Made, monkeypatch: pytest.MonkeyPatch
+    which: str, tiny: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = tiny(stage="swap")._networks
     assert networks is not None
 
     def full(group: str) -> None:
-        if group == ENCODER:
+        if group == which:
             raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(networks.staged, "ready", full)
-    with pytest.raises(DeviceMemoryError, match="Emu2's encoder") as caught:
+    with pytest.raises(DeviceMemoryError, match=f"Emu2's {which}") as caught:
         tiny(stage="swap").edit([request()])
     assert "int4" in str(caught.value)
 

@@ -239,6 +239,9 @@ def test_the_language_model_reads_a_tenth_of_the_tokens_or_less(
     tiny.embed([shown])
     ours = sum(ran)
     assert ours == tiny.writer.evaluated == 78 + 63
+    tiny.embed([shown, tiny.shown(["a jungle"]), shown])
+    short = len(tiny.writer.tokens.ids(["a jungle"]))
+    assert tiny.writer.evaluated == 78 + 63 + 2 * 78 + short + 3 * 63
     ran.clear()
     with torch.inference_mode():
         seen = look(tiny.tower, tiny.shape, shown.pixels).flatten(0, 1)
@@ -358,10 +361,12 @@ def test_photographs_without_a_sentence_are_one(tiny: Networks) -> None:
 
 
 def test_more_than_can_be_read_is_refused_in_a_line(tiny: Networks) -> None:
-    with pytest.raises(PluginError, match="Emu2 reads 1984") as caught:
-        tiny.shown([photograph(), "a dog " * 2000])
+    """2048 places: 1985 for what is read, and 63 for the vectors that are read again."""
+    words = "a" + " a" * (1985 - 68 - 1)  # beside the photograph's 66, the first and the last mark
+    assert len(tiny.shown([photograph(), words]).ids or []) == 1985
+    with pytest.raises(PluginError, match="takes 1986 tokens; Emu2 reads 1985") as caught:
+        tiny.shown([photograph(), f"{words} a"])
     assert "\n" not in str(caught.value)
-    assert tiny.shown([photograph(), "a"]).ids is not None
 
 
 def test_a_tokenizer_of_other_words_is_refused(tmp_path: Path, tiny_emu2: ModuleType) -> None:
