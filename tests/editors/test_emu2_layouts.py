@@ -290,6 +290,14 @@ def test_a_bias_without_its_partner_is_left_under_its_own_name(native: Path, los
     assert "blocks.1.attn.qkv.bias" in shapes
 
 
+def test_biases_of_unequal_length_are_not_joined(native: Path) -> None:
+    key = "multimodal_encoder.visual.blocks.0.attn.v_bias"
+    changed(native, lambda content: content.update({key: content[key][:-1].clone()}))
+    shapes = find(str(native), "").stream("visual").shapes
+    assert shapes["blocks.0.attn.v_bias"] == (55,)
+    assert "blocks.0.attn.qkv.bias" not in shapes
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("rope_scaling", {"type": "linear", "factor": 2.0}), ("attention_bias", 1)]
 )
