@@ -12,6 +12,7 @@ import typer
 
 from covar_gen import cli_errors as judging
 from covar_gen import cli_evaluation as evaluating
+from covar_gen import cli_publish as publishing
 from covar_gen.core.changes import changes
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.launch import guarded
@@ -246,6 +247,7 @@ def masks_iou(
         typer.echo(f"tables: {out}, a row per image in iou.csv")
 
 
+app.command()(publishing.publish)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.errors)
 app.command()(judging.judge)
