@@ -31,6 +31,7 @@ from covar_gen.core.errors import RecipeError
 from covar_gen.core.plugins import checked
 from covar_gen.core.recipe import Section
 
+MEND = "Correct it there; docs/how-to/publish.md has all keys"
 OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
 Licence = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
 """Identifier of a licence: SPDX's, or the Hub's, such as cc-by-4.0; `other` for any else."""
@@ -98,7 +99,7 @@ class About(Section):
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "1.0.0"
     licence: Licence | None = None
     licence_url: OneLine | None = None
-    authors: tuple[Author, ...] = ()
+    authors: list[Author] = Field(default_factory=list)
     contact: OneLine | None = None
     homepage: OneLine | None = None
     doi: Annotated[str, Field(pattern=r"^10\.\d{4,9}/\S+$")] | None = None
@@ -130,4 +131,7 @@ def read_about(path: Path | None) -> About:
         except ValueError as error:
             what = f"date {values['date']!r} is no date"
             raise RecipeError(what, where=path, mend="Write it as 2026-11-21") from error
-    return checked(About, values, str(path))
+    try:
+        return checked(About, values, "")
+    except RecipeError as error:
+        raise RecipeError(error.what, where=f"{path}, {error.where}", mend=MEND) from error

@@ -76,10 +76,10 @@ def card(facts: Facts, stored: Stored, configs: dict[str, Any], repo: str | None
         configs: `configs` and `dataset_info` of the head, as `datasets` reads them.
         repo: USER/NAME on the Hub; None: not published.
     """
-    from huggingface_hub.utils import yaml_dump
+    import yaml
 
     head = {**_head(facts), **configs}
-    text = yaml_dump(head, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{text}---\n{_body(facts, stored, repo)}"
 
 

@@ -30,7 +30,7 @@ def citation_cff(facts: Facts, url: str | None = None) -> str:
         facts: of the release.
         url: where the release is; None: not published.
     """
-    from huggingface_hub.utils import yaml_dump
+    import yaml
 
     about = facts.about
     authors = [_author(author) for author in about.authors]
@@ -61,7 +61,7 @@ def citation_cff(facts: Facts, url: str | None = None) -> str:
             ],
         }
     ]
-    text: str = yaml_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
