@@ -17,6 +17,12 @@ def publish(
     ] = "jpeg",
     quality: Annotated[int, typer.Option(min=1, max=100, help="of JPEG and WebP")] = 95,
     shard_mb: Annotated[int, typer.Option(min=1, help="size of a file in megabytes, about")] = 400,
+    about: Annotated[
+        Path | None, typer.Option(help="about.toml: title, licence, authors, terms")
+    ] = None,
+    repo: Annotated[
+        str | None, typer.Option(metavar="USER/NAME", help="where on the Hub it is to be")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="processes that share the files")] = 1,
 ) -> None:
     """Make a release of a run: files that `datasets` opens, images inside.
@@ -25,10 +31,17 @@ def publish(
     """
     from covar_gen.commands.publish import publish as make
     from covar_gen.core.store import open_run
-    from covar_gen.stage_publish import options_of
+    from covar_gen.release.encoding import Encoder
 
-    options = options_of(form, quality, shard_mb)
-    release = make(open_run(run), out, options, processes=processes)
+    release = make(
+        open_run(run),
+        out,
+        encoder=Encoder(form, quality),
+        shard_mb=shard_mb,
+        about=about,
+        repo=repo,
+        processes=processes,
+    )
     size = sum(entry.bytes for entry in release.files)
     typer.echo(f"{out}: {len(release.files)} files, {size / 1e6:.1f} MB")
     for config in release.configs:

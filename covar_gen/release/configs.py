@@ -46,11 +46,3 @@ def _info(config: str, entries: list[Entry], names: list[str]) -> dict[str, Any]
         "download_size": sum(entry.bytes for entry in entries),
         "dataset_size": size,
     }
-
-
-def as_yaml(head: dict[str, Any]) -> str:
-    """The head of a README.md, between its two lines of dashes."""
-    import yaml
-
-    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=100)
-    return f"---\n{text}---\n"

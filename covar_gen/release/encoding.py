@@ -39,9 +39,20 @@ class Encoder:
         """What names of files end with, without the dot."""
         return ENDINGS[self.format]
 
+    @property
+    def lossless(self) -> bool:
+        """True if images keep every pixel."""
+        return self.format == "png"
+
+    @property
+    def words(self) -> str:
+        """What an image of the release is, for people."""
+        name = {"jpeg": "JPEG", "webp": "WebP", "png": "PNG"}[self.format]
+        return name if self.lossless else f"{name} of quality {self.quality}"
+
     def identity(self) -> dict[str, Json]:
         """What decides the bytes besides the pixels: settings, library and codec."""
-        if self.format == "png":
+        if self.lossless:
             return {"format": "png", "library": None, "codec": None}
         import cv2
 
@@ -59,7 +70,7 @@ class Encoder:
         Raises:
             ValueError: the master is no whole image.
         """
-        if self.format == "png":
+        if self.lossless:
             return master
         import cv2
 

@@ -21,11 +21,10 @@ from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256
 from covar_gen.core.errors import ReleaseFolderError
 from covar_gen.core.files import PROBE, STAGING, Staging
-from covar_gen.core.store import first_difference
+from covar_gen.core.store import RELEASE, first_difference
 from covar_gen.release.plan import Shard
 from covar_gen.release.shards import Written
 
-INDEX = "release.json"
 WORKING = ".publishing"
 """Folder of what stands beside a release until it is whole."""
 FORMAT = 1
@@ -34,7 +33,9 @@ IMAGES, RECIPE_ONLY = "images", "recipe-only"
 """Kinds of releases: with the images, or with what it takes to make them from photographs."""
 
 Identity = dict[str, Json]
-"""What decides the bytes of a release."""
+"""What decides the bytes of a release's tables."""
+DESCRIBED = ("version", "about", "repo")
+"""Keys of release.json that say how a release is described."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,15 @@ class Release:
 
     Attributes:
         root: its folder.
-        identity: what decides its bytes.
+        identity: what decides the bytes of its tables.
+        described: what decides how it is described: version, about, repo.
         counts: subset -> rows of the run by reason; "ok" counts those that were made.
         files: its files, sorted by path.
     """
 
     root: Path
     identity: Identity
+    described: dict[str, Json]
     counts: dict[str, dict[str, int]]
     files: list[Entry] = field(default_factory=list)
 
@@ -113,7 +116,7 @@ class Release:
             {name: value for name, value in asdict(entry).items() if value is not None}
             for entry in sorted(self.files, key=lambda entry: entry.path)
         ]
-        return _json({**self.identity, "counts": self.counts, "files": files})
+        return _json({**self.identity, **self.described, "counts": self.counts, "files": files})
 
 
 def read_release(root: Path) -> Release:
@@ -122,7 +125,7 @@ def read_release(root: Path) -> Release:
     Raises:
         ReleaseFolderError: the folder is none, or its release.json cannot be read.
     """
-    path = root / INDEX
+    path = root / RELEASE
     mend = "Give the folder that `covar-gen publish` made"
     if not path.is_file():
         what = "not a release folder (no release.json)"
@@ -134,6 +137,7 @@ def read_release(root: Path) -> Release:
         said = json.loads(path.read_bytes())
         files = [Entry(**entry) for entry in said.pop("files")]
         counts = said.pop("counts")
+        described = {name: said.pop(name) for name in DESCRIBED}
         known = said["format"] == FORMAT
     except (ValueError, TypeError, KeyError) as error:
         mend = "Download it again, or remove it and publish the run again"
@@ -141,7 +145,7 @@ def read_release(root: Path) -> Release:
     if not known:
         what = f"a release of format {said['format']}, known is {FORMAT}"
         raise ReleaseFolderError(what, where=path, mend="Upgrade: pip install -U covar-gen")
-    return Release(root, said, counts, files)
+    return Release(root, said, described, counts, files)
 
 
 class Workshop:
@@ -156,30 +160,35 @@ class Workshop:
         self.folder = root / WORKING
 
     @property
+    def lock(self) -> Path:
+        """Held by the one process that plans or completes."""
+        return self.folder / "lock"
+
+    @property
     def _plan(self) -> Path:
         return self.folder / "plan.json"
 
-    def compare(self, identity: Identity) -> bool:
+    def compare(self, identity: Identity) -> Release | None:
         """See that the folder is free for this release, or holds it already.
 
         Returns:
-            True if the release is complete: every file of it is there, with its size.
+            The release, if it is complete: every file of it is there, with its size.
 
         Raises:
             ReleaseFolderError: it holds something else; nothing is touched.
         """
         if self.root.exists() and not self.root.is_dir():
             raise ReleaseFolderError("a file, not a folder", where=self.root, mend=_ANOTHER)
-        if (self.root / INDEX).is_file():
+        if (self.root / RELEASE).is_file():
             made = read_release(self.root)
             self._same(made.identity, identity)
-            return all(self.is_there(entry) for entry in made.files)
+            return made if all(self.is_there(entry) for entry in made.files) else None
         if self._plan.is_file():
             self._same(json.loads(self._plan.read_bytes())["identity"], identity)
         elif strangers := self._strangers():
             what = f"the folder holds other things ({strangers[0]}, ...) and no release"
             raise ReleaseFolderError(what, where=self.root, mend=_ANOTHER)
-        return False
+        return None
 
     def _same(self, before: Mapping[str, Any], now: Identity) -> None:
         now = json.loads(json.dumps(now))
@@ -205,20 +214,22 @@ class Workshop:
         shards: list[Shard],
         staging: Staging,
     ) -> None:
-        """Note what is being made; where another process was first, what it noted stands."""
+        """Note what is being made; the caller holds `lock`."""
         plan = {
             "identity": identity,
             "counts": {subset: dict(sorted(c.items())) for subset, c in counts.items()},
             "shards": [asdict(shard) for shard in shards],
         }
-        if (self.root / INDEX).is_file():
-            # Files of a finished release were lost: those that are there need not be made again.
-            for entry in read_release(self.root).files:
-                if entry.rows is not None:
-                    self._write_receipt(entry, staging)
-            (self.root / INDEX).unlink()
-        staging.publish(self._plan, _json(plan), _is_json)
-        self.compare(identity)
+        if (self.root / RELEASE).is_file():
+            self._reopen(staging)
+        staging.replace(self._plan, _json(plan))
+
+    def _reopen(self, staging: Staging) -> None:
+        """Take a finished release up again: the tables that are there need not be made again."""
+        for entry in read_release(self.root).files:
+            if entry.rows is not None:
+                self._write_receipt(entry, staging)
+        (self.root / RELEASE).unlink()
 
     def planned(self) -> tuple[Identity, dict[str, dict[str, int]], list[Shard]] | None:
         """What is being made, from which counts, in which files; None before it is noted."""
@@ -261,11 +272,3 @@ _ANOTHER = "Choose an empty or new folder with --out"
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        json.loads(data)
-    except ValueError:
-        return False
-    return True

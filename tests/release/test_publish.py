@@ -15,7 +15,7 @@ from PIL import Image
 
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run
-from covar_gen.stage_publish import Options, options_of, publish_share
+from covar_gen.release.making import Options, publish_share
 
 Steps = Callable[..., Run]
 
