@@ -1,24 +1,27 @@
 """What the files of each configuration hold: which rows, and what is made for each of them.
 
-A subset's images are encoded from the masters, masks are taken as they are, and the manifest has
+A subset's images are encoded from the masters, or are patches against their parents, masks are taken as they are, and the manifest has
 no files. Each master is compared with the checksum in its row while it is read.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from covar_gen.core.arrays import Image
 from covar_gen.core.errors import DamagedRunError
+from covar_gen.core.imaging import decode_png
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.rows import MANIFEST, OK
 from covar_gen.core.store import Run
 from covar_gen.release.encoding import Encoder
+from covar_gen.release.patches import difference, encode_patch, predicted
 from covar_gen.release.schema import MASKS, ROWS, class_ids, label_names, schema_of
 
 READS = ("key", "subset", "parent", "source", "status", "image", "mask", "width", "height",
@@ -120,7 +123,7 @@ def contents_of(run: Run, config: str, encoder: Encoder) -> Contents:
     elif config == MASKS:
         make = _masks(run)
     else:
-        make = _images(run, encoder)
+        make = _patches(run) if encoder.patches else _images(run, encoder)
     return Contents(config, schema_of(config, names), make, _ids(run.recipe), origins)
 
 
@@ -140,6 +143,41 @@ def _images(run: Run, encoder: Encoder) -> MakeCell:
         return Cell(data, f"{row['key']}.{encoder.ending}")
 
     return make
+
+
+def _patches(run: Run) -> MakeCell:
+    def make(row: dict[str, Any]) -> Cell | None:
+        if row["parent"] is None:
+            # The photograph itself, which whoever rebuilds the images has.
+            return None
+        said, known = predicted(
+            _pixels(run, parent_path(run, row), row["parent_sha256"]),
+            row["transform"],
+            (row["height"], row["width"]),
+        )
+        image = _pixels(run, row["image"], row["sha256"])
+        return Cell(encode_patch(difference(image, said, known)), f"{row['key']}.png")
+
+    return make
+
+
+def parent_path(run: Run, row: Mapping[str, Any]) -> str:
+    """Path of the parent's image inside a run.
+
+    Args:
+        run: the run.
+        row: with key of the parent and subset.
+    """
+    table = "sources" if row["subset"] == "bg_varied" else "backgrounds"
+    return run.image_path(table, row["parent"])
+
+
+def _pixels(run: Run, path: str, sha256: str) -> Image:
+    try:
+        return decode_png(run.read(path, sha256))
+    except ValueError as error:
+        mend = f"Type: covar-gen verify {run.root}"
+        raise DamagedRunError(f"{error}", where=run.root / path, mend=mend) from error
 
 
 def _masks(run: Run) -> MakeCell:

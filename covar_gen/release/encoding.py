@@ -1,4 +1,4 @@
-"""How an image leaves the run: JPEG, WebP, or the master's own PNG.
+"""How an image leaves the run: JPEG, WebP, the master's own PNG, or a patch against its parent.
 
 OpenCV encodes, since the toolkit needs it anyway to read the masters, it writes JPEG as fast as
 anything else here (all of them are libjpeg-turbo inside), lets other threads run meanwhile, and
@@ -16,9 +16,10 @@ import numpy as np
 
 from covar_gen.core.arrays import Json
 
-Format = Literal["jpeg", "webp", "png"]
+Format = Literal["jpeg", "webp", "png", "patch"]
+"""patch: what an image has that its parent does not predict (release/patches.py)."""
 
-ENDINGS: dict[Format, str] = {"jpeg": "jpg", "webp": "webp", "png": "png"}
+ENDINGS: dict[Format, str] = {"jpeg": "jpg", "webp": "webp", "png": "png", "patch": "png"}
 """Format -> ending of a file's name."""
 
 
@@ -28,7 +29,7 @@ class Encoder:
 
     Attributes:
         format: of every image; masks are PNG in any case.
-        quality: from 1 to 100; of `png`, which loses nothing, it says nothing.
+        quality: from 1 to 100; of `png` and `patch`, which lose nothing, it says nothing.
     """
 
     format: Format = "jpeg"
@@ -41,20 +42,29 @@ class Encoder:
 
     @property
     def lossless(self) -> bool:
-        """True if images keep every pixel."""
-        return self.format == "png"
+        """True if images keep every pixel, or can be made again with every pixel."""
+        return self.format in {"png", "patch"}
+
+    @property
+    def patches(self) -> bool:
+        """True if images are not in the release, but what makes them again from photographs."""
+        return self.format == "patch"
 
     @property
     def words(self) -> str:
         """What an image of the release is, for people."""
-        name = {"jpeg": "JPEG", "webp": "WebP", "png": "PNG"}[self.format]
+        name = {"jpeg": "JPEG", "webp": "WebP", "png": "PNG", "patch": "patches"}[self.format]
         return name if self.lossless else f"{name} of quality {self.quality}"
 
     def identity(self) -> dict[str, Json]:
         """What decides the bytes besides the pixels: settings, library and codec."""
-        if self.lossless:
+        if self.format == "png":
             return {"format": "png", "library": None, "codec": None}
         import cv2
+
+        if self.patches:
+            library = f"OpenCV {cv2.__version__}"
+            return {"format": "patch", "library": library, "codec": _codec("png")}
 
         found: dict[str, Json] = {"format": self.format, "quality": self.quality}
         if self.format == "jpeg":
@@ -62,7 +72,7 @@ class Encoder:
         return {**found, "library": f"OpenCV {cv2.__version__}", "codec": _codec(self.format)}
 
     def encode(self, master: bytes) -> bytes:
-        """The file that a release holds of a master.
+        """The file that a release holds of a master; of patches see `release.patches`.
 
         Args:
             master: PNG, 8-bit RGB, as the run has it.
@@ -70,7 +80,7 @@ class Encoder:
         Raises:
             ValueError: the master is no whole image.
         """
-        if self.lossless:
+        if self.format == "png":
             return master
         import cv2
 
