@@ -1,7 +1,8 @@
 """What the files of each configuration hold: which rows, and what is made for each of them.
 
-A subset's images are encoded from the masters, or are patches against their parents, masks are taken as they are, and the manifest has
-no files. Each master is compared with the checksum in its row while it is read.
+A subset's images are encoded from the masters, or are patches against their parents; masks are
+taken as they are, and the manifest has no files. Each master is compared with the checksum in its
+row while it is read.
 """
 
 from __future__ import annotations
