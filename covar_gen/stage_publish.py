@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import get_args
 
 from covar_gen.core.launch import PROGRESS, THREADS, guarded, leash, progress
+from covar_gen.core.plugins import find
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import open_run
 from covar_gen.release.about import read_about
 from covar_gen.release.encoding import Encoder, Format
 from covar_gen.release.making import Options, publish_share
+from covar_gen.sources.base import Source
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,11 +48,13 @@ def main() -> int:
 
 
 def _publish(given: argparse.Namespace) -> None:
-    encoder = Encoder(given.format, given.quality)
+    run = open_run(given.run)
+    encoder, about = Encoder(given.format, given.quality), read_about(given.about)
+    terms = find("sources", run.recipe.classes.source, Source, "classes.source").terms
     release = publish_share(
-        open_run(given.run),
+        run,
         given.out,
-        Options(encoder, given.shard_mb, read_about(given.about), given.repo),
+        Options(encoder, given.shard_mb, about, given.repo, terms),
         Ranks.from_environment(),
         threads=int(os.environ.get(THREADS, "2")),
         report=progress("publish"),

@@ -11,7 +11,7 @@ from covar_gen.core.store import Run
 from covar_gen.release.about import read_about
 from covar_gen.release.encoding import Encoder
 from covar_gen.release.index import Release, Workshop, read_release
-from covar_gen.release.making import Options, identity_of
+from covar_gen.release.making import Options, check_packages, identity_of
 from covar_gen.release.reading import open_manifest
 
 
@@ -42,12 +42,14 @@ def publish(
         The release, complete.
 
     Raises:
+        MissingExtraError: what describes a release is not installed.
         IncompleteInputError: the run is not finished.
         RecipeError: about.toml cannot be understood.
         ReleaseFolderError: the folder holds something else.
         StageFailedError: a process ended with an error; its exit code is kept.
     """
     options = Options(encoder or Encoder(), shard_mb, read_about(about), repo)
+    check_packages()
     # Said here once instead of by every process.
     with contextlib.closing(open_manifest(run)) as manifest:
         Workshop(out).compare(identity_of(run, manifest, options))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256
 from covar_gen.core.environment import packages
+from covar_gen.core.errors import MissingExtraError
 from covar_gen.core.files import STAGING, Staging, only_one, sweep
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
@@ -53,17 +55,30 @@ class Options:
         shard_mb: size of a file, megabytes, about.
         about: what its makers say.
         repo: USER/NAME on the Hub, where it is to be; None: nowhere.
+        terms: what the source of the photographs says of their terms; None: nothing.
     """
 
     encoder: Encoder = field(default_factory=Encoder)
     shard_mb: int = 400
     about: About = field(default_factory=About)
     repo: str | None = None
+    terms: str | None = None
 
     def described(self) -> dict[str, Json]:
         """What decides how a release is described, but not what is in it."""
         said = self.about.model_dump(mode="json", exclude_defaults=True)
         return {"version": self.about.version, "about": said, "repo": self.repo}
+
+
+def check_packages() -> None:
+    """See that what describes a release is installed, before hours of encoding.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec("mlcroissant") is None:
+        what = "a release's Croissant file needs the package mlcroissant, not installed here"
+        raise MissingExtraError(what, mend="Type: pip install 'covar-gen[publish]'")
 
 
 def identity_of(run: Run, manifest: Manifest, options: Options) -> Identity:
@@ -107,10 +122,12 @@ def publish_share(
         The release; None where other processes have files left to write.
 
     Raises:
+        MissingExtraError: what describes a release is not installed.
         IncompleteInputError: the run is not finished.
         DamagedRunError: a file of the run is gone, or is not what its row says.
         ReleaseFolderError: the folder holds something else.
     """
+    check_packages()
     manifest = open_manifest(run)
     try:
         identity, workshop = identity_of(run, manifest, options), Workshop(out)
@@ -249,7 +266,7 @@ class _Maker:
         ]
         return describe(
             self.run,
-            gather(self.run, self.options.about),
+            gather(self.run, self.options.about, self.options.terms),
             stored,
             configs_head(release, recipe),
             listed,
