@@ -1,21 +1,21 @@
-"""A release folder that is complete, and whether files on the Hugging Face Hub are its files."""
+"""A release folder that is whole, and whether files on the Hugging Face Hub are its files."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from covar_gen.core.digests import file_sha256
-from covar_gen.core.errors import HubError
+from covar_gen.core.errors import ReleaseFolderError
+from covar_gen.core.store import RELEASE
+from covar_gen.release.index import read_release
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
-INDEX = "release.json"
 NAMED = 3
 """How many files a message names."""
 
@@ -28,13 +28,13 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Release:
-    """A complete release folder.
+class Whole:
+    """A release folder of which every file is there.
 
     Attributes:
         folder: where it is.
-        name: of the data set, from release.json.
-        version: of the release, if release.json has one.
+        name: of the benchmark.
+        version: of the release, where it has one.
         files: all of it, by path, release.json too.
     """
 
@@ -49,43 +49,38 @@ class Release:
         return sum(held.size for held in self.files.values())
 
 
-def read_release(folder: Path) -> Release:
-    """Read release.json and look that every file of it is there in its size.
+def whole(folder: Path) -> Whole:
+    """Look that every file that release.json names is there in its size, and no other.
 
     Raises:
-        HubError: no release, an incomplete one, or one with files that are not of it.
+        ReleaseFolderError: no release, an incomplete one, or one with files that are not of it.
     """
-    again = "Type the covar-gen publish command again: it goes on where it stopped"
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        files = dict(map(_listed, index["files"]))
-        name, version = str(index["name"]), index.get("version")
-    except OSError as error:
-        raise HubError(f"no complete release: no {INDEX}", where=folder, mend=again) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HubError(f"{INDEX} cannot be read: {error!r}", where=folder, mend=again) from error
+    index = read_release(folder)
+    files = {entry.path: Held(entry.bytes, entry.sha256) for entry in index.files}
+    outside = [path for path in files if _leaves(PurePosixPath(path))]
+    if outside:
+        what = f"{RELEASE} names what is no file of a release: {named(outside)}"
+        raise ReleaseFolderError(what, where=folder, mend="Publish the run again")
     missing = {path for path in files if not (folder / path).is_file()}
     there = files.keys() - missing
     wrong = [path for path in there if (folder / path).stat().st_size != files[path].size]
     if missing or wrong:
         state = f"missing: {named(missing)}" if missing else f"of another size: {named(wrong)}"
-        raise HubError(f"the release is incomplete; {state}", where=folder, mend=again)
-    files[INDEX] = Held((folder / INDEX).stat().st_size, file_sha256(folder / INDEX))
+        mend = "Type the `covar-gen publish` command again: it makes what is not there"
+        raise ReleaseFolderError(f"the release is incomplete; {state}", where=folder, mend=mend)
+    files[RELEASE] = Held((folder / RELEASE).stat().st_size, file_sha256(folder / RELEASE))
     present = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    seen = (path.as_posix() for path in present if not _is_hidden(path))
-    extra = [path for path in seen if path not in files]
+    extra = [str(path) for path in present if not _is_hidden(path) and path.as_posix() not in files]
     if extra:
-        what = f"files that are not of the release: {named(extra)}"
-        raise HubError(what, where=folder, mend="Move them out of the folder")
-    return Release(folder, name, str(version) if version else None, files)
+        what = f"the folder holds files that are not of the release: {named(extra)}"
+        raise ReleaseFolderError(what, where=folder, mend="Move them out of the folder")
+    version = index.described.get("version")
+    return Whole(folder, index.name, str(version) if version else None, files)
 
 
-def _listed(one: dict[str, Any]) -> tuple[str, Held]:
-    """A file as release.json lists it."""
-    path = PurePosixPath(one["path"])
-    if path.is_absolute() or _is_hidden(path):
-        raise ValueError(one["path"])
-    return str(path), Held(int(one["bytes"]), str(one["sha256"]))
+def _leaves(path: PurePosixPath) -> bool:
+    """Whether a path leads out of its folder, or to what is never pushed."""
+    return path.is_absolute() or _is_hidden(path)
 
 
 def _is_hidden(path: PurePath) -> bool:
@@ -93,7 +88,7 @@ def _is_hidden(path: PurePath) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def same(entry: RepoFile, release: Release, path: str) -> bool:
+def same(entry: RepoFile, release: Whole, path: str) -> bool:
     """Whether a file of the Hub is the one that release.json names.
 
     Args:
@@ -116,7 +111,7 @@ def _git_blob(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def equal(files: dict[str, RepoFile], release: Release) -> bool:
+def equal(files: dict[str, RepoFile], release: Whole) -> bool:
     """Whether files of the Hub, by path, are all of the release and nothing else."""
     return files.keys() == release.files.keys() and all(
         same(files[path], release, path) for path in files

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from covar_gen.core.errors import HubError
 from covar_gen.core.hub import LOGIN
-from covar_gen.release.complete import INDEX, Release, equal, named, read_release, same
+from covar_gen.core.store import RELEASE
+from covar_gen.release.complete import Whole, equal, named, same, whole
 from covar_gen.release.hub_refusals import TOKENS, WAITS, refusal, retried
 
 if TYPE_CHECKING:
@@ -94,17 +95,17 @@ def push(
         What is on the Hub now.
 
     Raises:
-        HubError: the folder is incomplete, a name cannot be one, nobody is logged in, or the Hub
-            does not take it; see docs/errors.md.
+        ReleaseFolderError: the folder is no release, or an incomplete one.
+        HubError: a name cannot be one, nobody is logged in, or the Hub does not take it.
     """
-    release = read_release(folder)
+    check_names(repo, tag)
+    release = whole(folder)
     if tag is None and release.version is not None:
         tag = f"v{release.version}"
-    _check_names(repo, tag)
     said = message or f"{release.name} {release.version or ''}".strip()
     asked = _Asked(release, repo, private, replace, tag, said)
     step = partial(retried, repo=repo, waits=waits, say=say)
-    user = step(lambda: _user(_api(), repo))
+    user = login(repo, waits=waits, say=say)
     step = partial(step, user=user)
     say(f"Pushing {len(release.files)} files, {release.size / 1e9:.2f} GB, to {repo}")
     there = step(lambda: _prepare(_api(), asked))
@@ -121,7 +122,7 @@ def push(
 class _Asked(NamedTuple):
     """What is to become of a release: see `push`."""
 
-    release: Release
+    release: Whole
     repo: str
     private: bool
     replace: bool
@@ -129,7 +130,12 @@ class _Asked(NamedTuple):
     message: str
 
 
-def _check_names(repo: str, tag: str | None) -> None:
+def check_names(repo: str, tag: str | None) -> None:
+    """Look that a repository and a tag can be called so.
+
+    Raises:
+        HubError: they cannot.
+    """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented there
 
@@ -145,6 +151,20 @@ def _check_names(repo: str, tag: str | None) -> None:
         raise HubError(f"{tag!r} cannot be the name of a tag", where="--tag", mend=mend)
 
 
+def login(repo: str, *, waits: Sequence[float] = WAITS, say: Callable[[str], None] = print) -> str:
+    """Who is logged in to the Hub, with a token that may write as far as can be seen.
+
+    Args:
+        repo: `owner/name` that is to be pushed to.
+        waits: seconds between the tries.
+        say: told of each break.
+
+    Raises:
+        HubError: nobody is, the token may only read, or the Hub cannot be reached.
+    """
+    return retried(lambda: _user(_api(), repo), repo, waits=waits, say=say)
+
+
 def _api() -> HfApi:
     """The client, with an end to its patience: by itself it waits for ever for an answer."""
     from huggingface_hub import HfApi, get_session
@@ -156,7 +176,6 @@ def _api() -> HfApi:
 
 
 def _user(api: HfApi, repo: str) -> str:
-    """Who is logged in, with a token that may write as far as can be seen."""
     known = api.whoami()
     access = known.get("auth", {}).get("accessToken", {})
     if access.get("role") == "read":
@@ -222,10 +241,10 @@ def _files(api: HfApi, repo: str, commit: str) -> dict[str, RepoFile]:
     return {one.path: one for one in listed if isinstance(one, RepoFile) and one.path != KEPT}
 
 
-def _check_own(there: _There, release: Release, repo: str) -> None:
+def _check_own(there: _There, release: Whole, repo: str) -> None:
     """Refuse a repository that holds something else than a release of this name, or part of one."""
     mend = "Choose another name, or add --replace to put this release in its place"
-    if INDEX in there.files:
+    if RELEASE in there.files:
         other = _name_of(repo, there.head or "main")
         if other != release.name:
             what = f"it holds the release {other!r}, and this one is {release.name!r}"
@@ -242,7 +261,7 @@ def _name_of(repo: str, commit: str) -> str | None:
     """The name in the release.json of a repository; None where it says none."""
     from huggingface_hub import hf_hub_url
 
-    text = _get(hf_hub_url(repo, INDEX, repo_type="dataset", revision=commit))
+    text = _get(hf_hub_url(repo, RELEASE, repo_type="dataset", revision=commit))
     try:
         index = json.loads(text or "")
     except ValueError:
@@ -250,7 +269,7 @@ def _name_of(repo: str, commit: str) -> str | None:
     return str(index["name"]) if isinstance(index, dict) and "name" in index else None
 
 
-def _tagged(api: HfApi, release: Release, repo: str, tag: str) -> bool:
+def _tagged(api: HfApi, release: Whole, repo: str, tag: str) -> bool:
     """True where the tag stands on this very release, False where it is free; else refused."""
     refs = api.list_repo_refs(repo, repo_type="dataset")
     mend = "Choose another with --tag"
@@ -329,7 +348,7 @@ def _compare(api: HfApi, asked: _Asked, commit: str) -> None:
     wrong = [p for p in release.files if p not in files or not same(files[p], release, p)]
     wrong += [path for path in files if path not in release.files]
     if wrong:
-        what = f"what is on the Hub now is not what {INDEX} says: {named(wrong)}"
+        what = f"what is on the Hub now is not what {RELEASE} says: {named(wrong)}"
         mend = f"Type: covar-gen verify {release.folder}; nothing was tagged"
         raise HubError(what, where=repo, mend=mend)
 

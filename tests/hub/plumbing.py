@@ -53,7 +53,7 @@ class Plumbing(BaseHTTPRequestHandler):
             fault.call()
         time.sleep(fault.wait)
         if fault.drop is not None:
-            self.server.arrived += len(self.rfile.read(min(fault.drop, self.left)))
+            self.server.came(len(self.rfile.read(min(fault.drop, self.left))))
             raise BrokenError
         if fault.status:
             self.body()

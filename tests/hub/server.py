@@ -103,6 +103,11 @@ class HubServer(ThreadingHTTPServer):
         repo.commits.append(made)
         return made
 
+    def came(self, count: int) -> None:
+        """Bytes of blobs have arrived."""
+        with self.lock:
+            self.arrived += count
+
     def content(self, name: str, revision: str = "main") -> dict[str, bytes]:
         """Files of a repository, without .gitattributes."""
         commit = self.repos[name].at(revision)

@@ -64,13 +64,13 @@ class Writing(Plumbing):
 
     def put(self, oid: str, query: Any) -> None:
         data = self.body()
-        self.server.arrived += len(data)
+        self.server.came(len(data))
         self.take(oid, data)
         self.answer(200, b"")
 
     def put_part(self, oid: str, number: str, query: Any) -> None:
         data = self.body()
-        self.server.arrived += len(data)
+        self.server.came(len(data))
         self.server.parts[oid, int(number)] = data
         self.answer(200, b"", ETag=f'"{hashlib.md5(data).hexdigest()}"')
 

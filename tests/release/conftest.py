@@ -72,7 +72,8 @@ def write_release(folder: Path, files: dict[str, bytes], **facts: Any) -> Path:
         {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for path, data in sorted(files.items())
     ]
-    index = {"format": 1, "name": "cats", "version": "1.0.0", "files": listed, **facts}
+    known = {"format": 1, "name": "cats", "version": "1.0.0", "about": None, "repo": None}
+    index = {**known, "counts": {}, "files": listed, **facts}
     (folder / "release.json").write_text(json.dumps(index, indent=1, sort_keys=True))
     return folder
 

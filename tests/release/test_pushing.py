@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covar_gen.core.errors import HubError
+from covar_gen.core.errors import CovarError, HubError, ReleaseFolderError
 from covar_gen.release.pushing import Pushed, push
 
 Hub = Any
@@ -48,11 +48,12 @@ def pushed(folder: Path, repo: str = "me/cats", **given: Any) -> Pushed:
 
 
 def refused(folder: Path, repo: str = "me/cats", **given: Any) -> str:
-    with pytest.raises(HubError) as caught:
+    kind: type[CovarError] = given.pop("kind", HubError)
+    with pytest.raises(kind) as caught:
         pushed(folder, repo, **given)
     line = caught.value.line()
     assert "\n" not in line
-    assert line.startswith("HubError: ")
+    assert line.startswith(f"{kind.__name__}: ")
     return line
 
 
@@ -373,38 +374,37 @@ def test_a_hub_that_must_not_be_asked_is_one_line(
 
 def test_a_folder_without_an_index_is_no_release(hub: Hub, folder: Path) -> None:
     (folder / "release.json").unlink()
-    assert refused(folder) == (
-        f"HubError: {folder}: no complete release: no release.json. "
-        "Type the covar-gen publish command again: it goes on where it stopped"
-    )
-
-
-@pytest.mark.parametrize("index", ["", "[]", '{"name": "cats"}', '{"files": []}'])
-def test_an_index_that_cannot_be_read_is_no_release(hub: Hub, folder: Path, index: str) -> None:
-    (folder / "release.json").write_text(index)
-    assert "release.json cannot be read" in refused(folder)
+    assert "not a release folder" in refused(folder, kind=ReleaseFolderError)
 
 
 def test_a_folder_that_lacks_files_is_named_with_them(hub: Hub, folder: Path) -> None:
     (folder / BLOBS[0]).unlink()
-    assert f"the release is incomplete; missing: {BLOBS[0]}. " in refused(folder)
+    assert refused(folder, kind=ReleaseFolderError) == (
+        f"ReleaseFolderError: {folder}: the release is incomplete; missing: {BLOBS[0]}. "
+        "Type the `covar-gen publish` command again: it makes what is not there"
+    )
 
 
 def test_a_file_cut_short_is_named(hub: Hub, folder: Path) -> None:
     (folder / BLOBS[0]).write_bytes(b"short")
-    assert f"the release is incomplete; of another size: {BLOBS[0]}. " in refused(folder)
+    line = refused(folder, kind=ReleaseFolderError)
+    assert f"the release is incomplete; of another size: {BLOBS[0]}. " in line
 
 
 def test_files_that_are_not_of_the_release_are_named(hub: Hub, folder: Path) -> None:
     for name in "edcba":
         (folder / name).write_text("mine")
-    assert "not of the release: a, b, c and 2 more. Move them" in refused(folder)
+    line = refused(folder, kind=ReleaseFolderError)
+    assert "files that are not of the release: a, b, c and 2 more. Move them" in line
     assert hub.asked == []
 
 
-def test_an_index_that_names_a_path_outside_is_no_release(hub: Hub, folder: Path) -> None:
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "data/.git/config", "data/../x"])
+def test_an_index_that_names_a_path_outside_is_no_release(
+    hub: Hub, folder: Path, path: str
+) -> None:
     index = json.loads((folder / "release.json").read_text())
-    index["files"].append({"path": "../secret", "bytes": 0, "sha256": ""})
+    index["files"].append({"path": path, "bytes": 0, "sha256": ""})
     (folder / "release.json").write_text(json.dumps(index))
-    (folder.parent / "secret").write_bytes(b"")
-    assert "release.json cannot be read" in refused(folder)
+    line = refused(folder, kind=ReleaseFolderError)
+    assert f"release.json names what is no file of a release: {path}. " in line
