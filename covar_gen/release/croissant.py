@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +71,7 @@ def croissant_json(facts: Facts, files: Sequence[Listed], repo: str | None = Non
     url = f"https://huggingface.co/datasets/{repo}" if repo else about.homepage
     configs = list(dict.fromkeys(file.config for file in files))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent("absl"):
             # rdflib, on which mlcroissant stands, calls its own classes deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
             metadata = mlc.Metadata(
@@ -93,6 +95,18 @@ def croissant_json(facts: Facts, files: Sequence[Listed], repo: str | None = Non
         mend = "Correct what it names in about.toml"
         raise ReleaseFolderError(what, where=FILE, mend=mend) from error
     return json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+@contextmanager
+def _silent(logger: str) -> Iterator[None]:
+    """What mlcroissant recommends, such as a date that nobody gave, is not news to the user."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _creator(ctx: Any, author: Author) -> mlc.Person | mlc.Organization:

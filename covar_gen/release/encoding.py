@@ -53,7 +53,7 @@ class Encoder:
     @property
     def words(self) -> str:
         """What an image of the release is, for people."""
-        name = {"jpeg": "JPEG", "webp": "WebP", "png": "PNG", "patch": "patches"}[self.format]
+        name = {"jpeg": "JPEG", "webp": "WebP", "png": "PNG", "patch": "patches (PNG)"}[self.format]
         return name if self.lossless else f"{name} of quality {self.quality}"
 
     def identity(self) -> dict[str, Json]:

@@ -31,6 +31,7 @@ from covar_gen.release.facts import gather
 from covar_gen.release.index import (
     FORMAT,
     IMAGES,
+    RECIPE_ONLY,
     Entry,
     Identity,
     Release,
@@ -44,6 +45,10 @@ from covar_gen.release.shards import write_shard
 from covar_gen.release.sheet import FILE as SHEET
 
 MEGABYTE = 1_000_000
+WRITING = ("covar-gen", "datasets", "pyarrow")
+"""Packages that decide a release's files beside its encoder."""
+MAKING = (*WRITING, "numpy", "opencv-python", "pillow")
+"""Packages that decide whether images made again from patches are the same."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def identity_of(run: Run, manifest: Manifest, options: Options) -> Identity:
     """What decides the bytes of the tables of a run's release."""
     return {
         "format": FORMAT,
-        "kind": IMAGES,
+        "kind": RECIPE_ONLY if options.encoder.patches else IMAGES,
         "name": run.recipe.name,
         "recipe_sha256": run.recipe.digest(),
         "manifest_sha256": file_sha256(manifest.path),
@@ -94,7 +99,7 @@ def identity_of(run: Run, manifest: Manifest, options: Options) -> Identity:
         "made_with": {
             name: version
             for name, version in packages().items()
-            if name in ("covar-gen", "datasets", "pyarrow")
+            if name in (MAKING if options.encoder.patches else WRITING)
         },
     }
 
@@ -258,7 +263,9 @@ class _Maker:
         encoder, recipe = self.options.encoder, self.run.recipe
         masks = release.rows(MASKS) if MASKS in release.configs else 0
         schema = schema_of(release.subsets[0], label_names(recipe))
-        stored = Stored(encoder.words, encoder.lossless, masks, schema, sheet=SHEET)
+        # A contact sheet would show what patches are there to leave out.
+        sheet = None if encoder.patches else SHEET
+        stored = Stored(encoder.words, encoder.lossless, masks, schema, encoder.patches, sheet)
         listed = [
             Listed(config, entry.path, entry.bytes, entry.sha256)
             for config, entries in release.configs.items()

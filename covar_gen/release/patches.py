@@ -23,7 +23,7 @@ ORDER: tuple[Interpolation, ...] = ("exact", "resize", "lanczos", "cubic")
 """Ways to move pixels, each tried before those that serve more transforms. Which one the variant
 took does not matter to what is restored, only to how small its patch is."""
 
-LEVEL = 6
+LEVEL = 4
 """zlib level of a patch, which is stored once and read seldom."""
 
 
