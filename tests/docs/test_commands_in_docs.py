@@ -250,10 +250,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
     staging.close()
     evaluate(Place(str(made.root)), ["toy"], folder / "results" / "toys")
-    for name in ("demo", "paper"):
+    for name in ("demo", "paper", "mine"):
         shutil.copytree(folder / "results" / "toys", folder / "results" / name)
     error_sources(folder / "results" / "toys", models=["toy:shortcut"], threads=2)
     shutil.copytree(folder / "runs", folder / "shared" / "runs")
+    shutil.copytree(shipped("manifests") / "toy-models" / "honest", folder / "my-model")
     return folder
 
 
