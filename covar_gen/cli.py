@@ -109,20 +109,23 @@ def status(run: RunArgument) -> None:
 
 @app.command()
 def verify(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or a release's")],
     sample: Annotated[int, typer.Option(min=0, help="rows of each table to make again")] = 16,
     tolerance: Annotated[
         int,
         typer.Option(min=0, max=255, help="grey levels allowed; 1 with another OpenCV"),
     ] = 0,
 ) -> None:
-    """Check every file of a run, and make a sample of its images again.
+    """Check every file of a run or of a release, and make a sample of its images again.
 
     Example: covar-gen verify runs/demo --sample 8
     """
     from covar_gen.commands.verify import verify as check
-    from covar_gen.core.store import open_run
+    from covar_gen.core.store import RELEASE, open_run
 
+    if (run / RELEASE).is_file():
+        publishing.verify(run, sample, tolerance)
+        return
     result = check(open_run(run), sample=sample, tolerance=tolerance)
     for key, problem in result.problems:
         typer.echo(f"{key}: {problem}", err=True)
@@ -248,6 +251,7 @@ def masks_iou(
 
 
 app.command()(publishing.publish)
+app.command()(publishing.rebuild)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.errors)
 app.command()(judging.judge)

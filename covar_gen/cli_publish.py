@@ -16,6 +16,11 @@ def publish(
         typer.Option("--format", help="of images; png: the masters' own files, lossless"),
     ] = "jpeg",
     quality: Annotated[int, typer.Option(min=1, max=100, help="of JPEG and WebP")] = 95,
+    *,
+    recipe_only: Annotated[
+        bool,
+        typer.Option("--recipe-only", help="no images: patches against the user's photographs"),
+    ] = False,
     shard_mb: Annotated[int, typer.Option(min=1, help="size of a file in megabytes, about")] = 400,
     about: Annotated[
         Path | None, typer.Option(help="about.toml: title, licence, authors, terms")
@@ -36,7 +41,7 @@ def publish(
     release = make(
         open_run(run),
         out,
-        encoder=Encoder(form, quality),
+        encoder=Encoder("patch") if recipe_only else Encoder(form, quality),
         shard_mb=shard_mb,
         about=about,
         repo=repo,
@@ -47,3 +52,47 @@ def publish(
     for config in release.configs:
         typer.echo(f"  {config:<12} {release.rows(config):>7}")
     typer.echo(f'load it: datasets.load_dataset("{out}", "{release.subsets[-1]}", split="test")')
+
+
+def rebuild(
+    release: Annotated[Path, typer.Argument(metavar="DIR", help="a release folder")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="the run's folder")],
+    photographs: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="the photographs, in any layout, for patches"),
+    ] = None,
+) -> None:
+    """Make the run of a release again: every image and mask, byte for byte.
+
+    Example: covar-gen rebuild release --photographs imagenet/val --out runs/again
+    """
+    from covar_gen.commands.rebuild import rebuild as make
+    from covar_gen.core.launch import progress
+
+    made = make(release, out, photographs, report=progress("rebuild"))
+    typer.echo(f"{out}: {made.images} images and {made.masks} masks, each as the release says")
+    typer.echo(f"next: covar-gen evaluate {out} --models M --out DIR")
+
+
+def verify(release: Path, sample: int, tolerance: int) -> None:
+    """Say what `covar-gen verify` finds in a release.
+
+    Raises:
+        typer.Exit: with code 2, if there are problems.
+    """
+    from covar_gen.commands.verify_release import verify_release
+
+    found, made = verify_release(release, sample=sample, tolerance=tolerance)
+    problems = [*found.problems, *made.problems]
+    for place, problem in problems:
+        typer.echo(f"{place}: {problem}", err=True)
+    for reason in (*found.left_out, *made.left_out):
+        typer.echo(f"not checked: {reason}", err=True)
+    typer.echo(
+        f"{found.files} files and {found.images} images and masks checked, {made.remade} rows made"
+        f" again (largest difference {made.largest} grey levels), {found.complete} of"
+        f" {found.groups} groups complete, {len(problems)} problems"
+    )
+    if problems:
+        typer.echo("to mend: download or publish the release again", err=True)
+        raise typer.Exit(2)
