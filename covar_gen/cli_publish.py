@@ -26,18 +26,40 @@ def publish(
         Path | None, typer.Option(help="about.toml: title, licence, authors, terms")
     ] = None,
     repo: Annotated[
-        str | None, typer.Option(metavar="USER/NAME", help="where on the Hub it is to be")
+        str | None, typer.Option(metavar="USER/NAME", help="push it there, to the Hugging Face Hub")
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="all may see a repository that is made; else nobody")
+    ] = False,
+    tag: Annotated[
+        str | None, typer.Option(help="of the pushed revision; left out: v and the version")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="also where the repository holds something else")
+    ] = False,
+    push: Annotated[
+        bool, typer.Option("--push/--no-push", help="or only write in the card where it is to be")
+    ] = True,
     processes: Annotated[int, typer.Option(min=1, help="processes that share the files")] = 1,
 ) -> None:
-    """Make a release of a run: files that `datasets` opens, images inside.
+    """Make a release of a run: files that `datasets` opens, images inside. Push it with --repo.
 
     Example: covar-gen publish runs/demo --out release
     """
     from covar_gen.commands.publish import publish as make
+    from covar_gen.core.errors import HubError
     from covar_gen.core.store import open_run
+    from covar_gen.release import pushing
     from covar_gen.release.encoding import Encoder
 
+    if repo is None and (public or tag is not None or replace):
+        what = "--public, --tag and --replace are for the Hub, and no repository is named"
+        raise HubError(what, mend="Add --repo USER/NAME")
+    if repo is not None:
+        pushing.check_names(repo, tag)
+        if push:
+            # Asked before the images are encoded, which may take hours.
+            pushing.login(repo, say=typer.echo)
     release = make(
         open_run(run),
         out,
@@ -51,7 +73,14 @@ def publish(
     typer.echo(f"{out}: {len(release.files)} files, {size / 1e6:.1f} MB")
     for config in release.configs:
         typer.echo(f"  {config:<12} {release.rows(config):>7}")
-    typer.echo(f'load it: datasets.load_dataset("{out}", "{release.subsets[-1]}", split="test")')
+    config = release.subsets[-1]
+    if repo is None or not push:
+        typer.echo(f'load it: datasets.load_dataset("{out}", "{config}", split="test")')
+        return
+    there = pushing.push(out, repo, private=not public, tag=tag, replace=replace, say=typer.echo)
+    seen = "private" if there.private else "public"
+    typer.echo(f"{there.url}: {seen}, {there.tag} at commit {there.commit[:12]}")
+    typer.echo(f"load it: {there.load(config)}")
 
 
 def rebuild(

@@ -35,7 +35,7 @@ def publish(
         encoder: of its images; None: JPEG of quality 95.
         shard_mb: size of a file, megabytes, about.
         about: about.toml, what its makers say; None: nothing.
-        repo: USER/NAME on the Hub, where it is to be; nothing is sent there.
+        repo: USER/NAME on the Hub, where it is to be, for the card; nothing is sent there.
         processes: how many share the files.
 
     Returns:

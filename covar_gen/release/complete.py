@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from covar_gen.core.digests import file_sha256
 from covar_gen.core.errors import ReleaseFolderError
 from covar_gen.core.store import RELEASE
-from covar_gen.release.index import read_release
+from covar_gen.release.index import RECIPE_ONLY, read_release
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -36,12 +36,14 @@ class Whole:
         name: of the benchmark.
         version: of the release, where it has one.
         files: all of it, by path, release.json too.
+        restricted: its makers say that the photographs may not be passed on, and it holds them.
     """
 
     folder: Path
     name: str
     version: str | None
     files: dict[str, Held]
+    restricted: bool
 
     @property
     def size(self) -> int:
@@ -75,7 +77,10 @@ def whole(folder: Path) -> Whole:
         what = f"the folder holds files that are not of the release: {named(extra)}"
         raise ReleaseFolderError(what, where=folder, mend="Move them out of the folder")
     version = index.described.get("version")
-    return Whole(folder, index.name, str(version) if version else None, files)
+    about: Any = index.described.get("about") or {}
+    kept = about.get("photographs", {}).get("redistributable") is False
+    restricted = kept and index.identity.get("kind") != RECIPE_ONLY
+    return Whole(folder, index.name, str(version) if version else None, files, restricted)
 
 
 def _leaves(path: PurePosixPath) -> bool:

@@ -192,6 +192,10 @@ def _prepare(api: HfApi, asked: _Asked) -> _There:
 
     repo = asked.repo
     there = _look(api, repo)
+    if asked.release.restricted and not (asked.private if there is None else there.private):
+        what = "its photographs may not be passed on (about.toml), and the repository is public"
+        mend = "Publish with --recipe-only, or to a private repository"
+        raise HubError(what, where=repo, mend=mend)
     if there is None:
         try:
             api.create_repo(repo, repo_type="dataset", private=asked.private)

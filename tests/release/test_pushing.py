@@ -242,6 +242,25 @@ def test_a_repository_without_a_commit_is_filled(hub: Hub, folder: Path) -> None
 # What is refused.
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_photographs_that_may_not_be_passed_on_do_not_become_public(
+    hub: Hub, tmp_path: Path, written: Write, there: bool
+) -> None:
+    if there:
+        hub.create("me/cats")
+    about = {"photographs": {"redistributable": False}}
+    kept = written(tmp_path / "kept", FILES, about=about, kind="images")
+    assert refused(kept, private=there) == (
+        "HubError: me/cats: its photographs may not be passed on (about.toml), and the repository "
+        "is public. Publish with --recipe-only, or to a private repository"
+    )
+    assert hub.repos.keys() <= {"me/cats"}
+    assert not hub.received
+    pushed(kept, "me/hidden")
+    patches = written(tmp_path / "patches", FILES, about=about, kind="recipe-only")
+    assert not pushed(patches, "me/patches", private=False).private
+
+
 def test_nobody_logged_in_is_one_line(
     hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
