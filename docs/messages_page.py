@@ -302,7 +302,7 @@ def _joined(parts: list[list[str]]) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    words = " ".join(text.split())
+    words = " ".join(text.split()).replace("...", GAP)
     return re.sub(rf"{GAP}[{GAP} ,]*{GAP}", GAP, words).strip()
 
 

@@ -65,9 +65,9 @@ The theme searches in a worker. Two things are added here, before the theme star
     }
   }
 
-  // The theme listens to keys alone; a line pasted with the mouse has none.
-  document.addEventListener("input", (event) => {
-    if (event.inputType === "insertFromPaste") event.target.dispatchEvent(new Event("keyup"));
+  // The theme listens to keys alone; a line pasted with the mouse, dropped or dictated has none.
+  document.addEventListener("input", ({ target }) => {
+    if (target.dataset.mdComponent === "search-query") target.dispatchEvent(new Event("keyup"));
   });
 
   window.IFrameWorker = FrameWorker; // by this name the search looks for its languages
