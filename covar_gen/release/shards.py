@@ -24,7 +24,7 @@ from covar_gen.release.contents import READS, Cell, Contents
 from covar_gen.release.plan import Shard
 from covar_gen.release.reading import Manifest
 
-ROW_GROUP_BYTES = 64_000_000
+ROW_GROUP_BYTES = 32_000_000
 """Files of the rows of one row group, together; readers load a row group at once."""
 ROW_GROUP_ROWS = 16_384
 """Most rows of a row group: where there are no files, their other columns would be many bytes."""
