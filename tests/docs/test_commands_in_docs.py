@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [*(ROOT / "docs").rglob("*.md"), *(ROOT / n for n in ("README.md", "CONTRIBUTING.md"))]
 )
-OTHERS = {"pip", "git", "export"}
+OTHERS = {"pip", "git", "export", "hf"}
 """Programs that are not ours."""
 
 
@@ -161,6 +161,12 @@ ALONE = {
     "openai.style=structured": "asks a language model",
     "covar-gen judge results/toys --import answers.jsonl --judge-option "
     "openai.model=gpt-4o-2024-08-06": "tests/commands/test_judge.py does it",
+    **{
+        f"covar-gen publish runs/demo --out release --repo me/cats{more}": (
+            "tests/release/test_hub_end_to_end.py does it"
+        )
+        for more in ("", " --tag v1.0.1 --public", " --no-push")
+    },
     "covar-gen masks ImageNetS919/validation --out runs/imagenet-s --segmenter grounded_sam": (
         "downloads weights"
     ),
