@@ -65,6 +65,10 @@ def retried(
 
 def passes(error: BaseException) -> bool:
     """True where the same request may succeed a little later."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
     status = status_of(error)
     if status is not None:
         return status in PASSING or (status >= Http.INTERNAL_SERVER_ERROR and status not in LASTING)

@@ -188,8 +188,6 @@ def _user(api: HfApi, repo: str) -> str:
 
 def _prepare(api: HfApi, asked: _Asked) -> _There:
     """The repository, made if need be, and known to be one that this release may be put into."""
-    from huggingface_hub.errors import HfHubHTTPError
-
     repo = asked.repo
     there = _look(api, repo)
     if asked.release.restricted and not (asked.private if there is None else there.private):
@@ -197,21 +195,33 @@ def _prepare(api: HfApi, asked: _Asked) -> _There:
         mend = "Publish with --recipe-only, or to a private repository"
         raise HubError(what, where=repo, mend=mend)
     if there is None:
-        try:
-            api.create_repo(repo, repo_type="dataset", private=asked.private)
-        except HfHubHTTPError as error:
-            # Also where an answer was lost: the repository is ours then.
-            if error.response.status_code != Http.CONFLICT:
-                raise
-        there = _look(api, repo)
-    if there is None:
-        what = "the name is taken by a repository that this login does not see"
-        raise HubError(what, where=repo, mend="Choose another name")
+        there = _make(api, repo, asked.private)
     if not asked.replace:
         _check_own(there, asked.release, repo)
     if asked.tag is not None:
         _tagged(api, asked.release, repo, asked.tag)
     return there
+
+
+def _make(api: HfApi, repo: str, private: bool) -> _There:  # noqa: FBT001 - the client's word
+    """Make the repository; one that is seen then is ours, also where an answer had been lost."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    taken: HfHubHTTPError | None = None
+    try:
+        api.create_repo(repo, repo_type="dataset", private=private)
+    except HfHubHTTPError as error:
+        if error.response.status_code != Http.CONFLICT:
+            raise
+        taken = error
+    there = _look(api, repo)
+    if there is not None:
+        return there
+    if taken is not None:
+        what = "the name is taken by a repository that this login does not see"
+        raise HubError(what, where=repo, mend="Choose another name") from taken
+    # What answers may be a copy that lags behind.
+    raise ConnectionError("the repository was made and is not there yet")
 
 
 def _look(api: HfApi, repo: str) -> _There | None:

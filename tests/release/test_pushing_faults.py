@@ -209,6 +209,34 @@ def test_a_commit_in_between_is_seen_and_the_push_done_again(
     assert hub.content("me/cats") == content(folder)
 
 
+def test_a_hub_that_must_not_be_asked_is_not_asked_again(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE forbids"):
+        pushed(folder)
+    assert slept == []
+
+
+def test_a_name_taken_by_what_is_not_to_be_seen_is_one_line(
+    hub: Hub, folder: Path, hub_parts: ModuleType, slept: list[float]
+) -> None:
+    hub.faults = [hub_parts.Fault(STEPS["create"], status=409)]
+    with pytest.raises(HubError, match="the name is taken by a repository that this login does"):
+        pushed(folder)
+    assert slept == []
+
+
+def test_a_repository_that_is_seen_late_is_waited_for(
+    hub: Hub, folder: Path, hub_parts: ModuleType, slept: list[float]
+) -> None:
+    unseen = {"X-Error-Code": "RepoNotFound"}
+    hub.faults = [hub_parts.Fault(STEPS["info"], skip=1, status=404, headers=unseen)]
+    pushed(folder)
+    stands(hub, folder)
+    assert slept == [1.0]
+
+
 def test_a_mistake_of_the_toolkit_is_no_fault_of_the_hub(
     hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
