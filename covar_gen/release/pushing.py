@@ -6,13 +6,11 @@ are not sent again, and the tag is set last, on a commit that was compared with 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus as Http
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,19 +18,25 @@ from covar_gen.core.errors import HubError
 from covar_gen.core.hub import LOGIN
 from covar_gen.core.store import RELEASE
 from covar_gen.release.complete import Whole, equal, named, same, whole
-from covar_gen.release.hub_refusals import TOKENS, WAITS, refusal, retried
+from covar_gen.release.hub_refusals import TOKENS, WAITS, retried
+from covar_gen.release.hub_repository import (
+    ANSWER,
+    There,
+    check_own,
+    files_at,
+    look,
+    made,
+    tagged,
+    text_at,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
 
-KEPT = ".gitattributes"
-"""The Hub's own file in a repository: which files are large ones."""
 HIDDEN = [".*", "*/.*"]
 """Never pushed: what tools keep in folders for themselves."""
-ANSWER = 300.0
-"""Seconds without a byte from the Hub after which a request counts as failed."""
 CONNECT = 30.0
+"""Seconds until a connection stands."""
 TAG = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*")
 
 
@@ -58,14 +62,6 @@ class Pushed:
         """The line of Python that loads a configuration of it."""
         revision = f', revision="{self.tag}"' if self.tag else ""
         return f'datasets.load_dataset("{self.repo}", "{config}", split="test"{revision})'
-
-
-class _There(NamedTuple):
-    """A repository as it is: the commit of main, its files, and who sees it."""
-
-    head: str | None
-    private: bool
-    files: dict[str, RepoFile]
 
 
 def push(
@@ -186,116 +182,21 @@ def _user(api: HfApi, repo: str) -> str:
     return str(known["name"])
 
 
-def _prepare(api: HfApi, asked: _Asked) -> _There:
+def _prepare(api: HfApi, asked: _Asked) -> There:
     """The repository, made if need be, and known to be one that this release may be put into."""
     repo = asked.repo
-    there = _look(api, repo)
+    there = look(api, repo)
     if asked.release.restricted and not (asked.private if there is None else there.private):
         what = "its photographs may not be passed on (about.toml), and the repository is public"
         mend = "Publish with --recipe-only, or to a private repository"
         raise HubError(what, where=repo, mend=mend)
     if there is None:
-        there = _make(api, repo, asked.private)
+        there = made(api, repo, asked.private)
     if not asked.replace:
-        _check_own(there, asked.release, repo)
+        check_own(there, asked.release, repo)
     if asked.tag is not None:
-        _tagged(api, asked.release, repo, asked.tag)
+        tagged(api, asked.release, repo, asked.tag)
     return there
-
-
-def _make(api: HfApi, repo: str, private: bool) -> _There:  # noqa: FBT001 - the client's word
-    """Make the repository; one that is seen then is ours, also where an answer had been lost."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    taken: HfHubHTTPError | None = None
-    try:
-        api.create_repo(repo, repo_type="dataset", private=private)
-    except HfHubHTTPError as error:
-        if error.response.status_code != Http.CONFLICT:
-            raise
-        taken = error
-    there = _look(api, repo)
-    if there is not None:
-        return there
-    if taken is not None:
-        what = "the name is taken by a repository that this login does not see"
-        raise HubError(what, where=repo, mend="Choose another name") from taken
-    # What answers may be a copy that lags behind.
-    raise ConnectionError("the repository was made and is not there yet")
-
-
-def _look(api: HfApi, repo: str) -> _There | None:
-    """The repository as it is now; None where there is none."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    try:
-        info = api.dataset_info(repo, timeout=ANSWER)
-    except GatedRepoError:
-        raise
-    except RepositoryNotFoundError as error:
-        if error.response.status_code == Http.UNAUTHORIZED:
-            raise refusal(error, repo) from error
-        return None
-    if info.disabled:
-        raise HubError(
-            "the Hub has disabled this repository", where=repo, mend="Push to another name"
-        )
-    if info.id != repo:
-        what = f"its name is {info.id} now"
-        raise HubError(what, where=repo, mend=f"Type: --repo {info.id}")
-    # Some Hubs make a repository without a first commit.
-    files = _files(api, repo, info.sha) if info.sha else {}
-    return _There(info.sha, bool(info.private), files)
-
-
-def _files(api: HfApi, repo: str, commit: str) -> dict[str, RepoFile]:
-    from huggingface_hub.hf_api import RepoFile
-
-    listed = api.list_repo_tree(repo, repo_type="dataset", revision=commit, recursive=True)
-    return {one.path: one for one in listed if isinstance(one, RepoFile) and one.path != KEPT}
-
-
-def _check_own(there: _There, release: Whole, repo: str) -> None:
-    """Refuse a repository that holds something else than a release of this name, or part of one."""
-    mend = "Choose another name, or add --replace to put this release in its place"
-    if RELEASE in there.files:
-        other = _name_of(repo, there.head or "main")
-        if other != release.name:
-            what = f"it holds the release {other!r}, and this one is {release.name!r}"
-            raise HubError(what, where=repo, mend=mend)
-        return
-    # Without its index: the beginning of this release, from a push that broke off.
-    foreign = [path for path in there.files if not same(there.files[path], release, path)]
-    if foreign:
-        what = f"it holds something else than an earlier release of {release.name!r}"
-        raise HubError(f"{what}: {named(foreign)}", where=repo, mend=mend)
-
-
-def _name_of(repo: str, commit: str) -> str | None:
-    """The name in the release.json of a repository; None where it says none."""
-    from huggingface_hub import hf_hub_url
-
-    text = _get(hf_hub_url(repo, RELEASE, repo_type="dataset", revision=commit))
-    try:
-        index = json.loads(text or "")
-    except ValueError:
-        return None
-    return str(index["name"]) if isinstance(index, dict) and "name" in index else None
-
-
-def _tagged(api: HfApi, release: Whole, repo: str, tag: str) -> bool:
-    """True where the tag stands on this very release, False where it is free; else refused."""
-    refs = api.list_repo_refs(repo, repo_type="dataset")
-    mend = "Choose another with --tag"
-    if tag in {branch.name for branch in refs.branches}:
-        raise HubError(f"{tag} is the name of a branch", where=repo, mend=mend)
-    stands = next((one.target_commit for one in refs.tags if one.name == tag), None)
-    if stands is None:
-        return False
-    if equal(_files(api, repo, stands), release):
-        return True
-    what = f"the tag {tag} stands at another content (commit {stands[:12]})"
-    raise HubError(what, where=repo, mend=mend)
 
 
 def _upload(api: HfApi, asked: _Asked, say: Callable[[str], None]) -> str:
@@ -337,28 +238,13 @@ def _transfer(api: HfApi, repo: str, say: Callable[[str], None]) -> Iterator[Non
 
 def _has_xet(api: HfApi, repo: str) -> bool:
     """Whether the Hub gives out what the client of Xet asks for first."""
-    return _get(f"{api.endpoint}/api/datasets/{repo}/xet-write-token/main") is not None
-
-
-def _get(url: str) -> str | None:
-    """What the Hub has at an address; None where it has nothing."""
-    from huggingface_hub import get_session
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented there
-        build_hf_headers,
-        hf_raise_for_status,
-    )
-
-    response = get_session().get(url, headers=build_hf_headers())
-    if response.status_code == Http.NOT_FOUND:
-        return None
-    hf_raise_for_status(response)
-    return str(response.text)
+    return text_at(f"{api.endpoint}/api/datasets/{repo}/xet-write-token/main") is not None
 
 
 def _compare(api: HfApi, asked: _Asked, commit: str) -> None:
     """Look that a commit is what release.json says."""
     release, repo = asked.release, asked.repo
-    files = _files(api, repo, commit)
+    files = files_at(api, repo, commit)
     wrong = [p for p in release.files if p not in files or not same(files[p], release, p)]
     wrong += [path for path in files if path not in release.files]
     if wrong:
@@ -369,7 +255,7 @@ def _compare(api: HfApi, asked: _Asked, commit: str) -> None:
 
 def _set_tag(api: HfApi, asked: _Asked, tag: str, commit: str) -> None:
     """Tag a commit, if the tag does not stand on this content already."""
-    if not _tagged(api, asked.release, asked.repo, tag):
+    if not tagged(api, asked.release, asked.repo, tag):
         api.create_tag(
             asked.repo,
             tag=tag,
