@@ -307,3 +307,39 @@ def test_a_push_killed_anywhere_and_repeated_ends_right(
     assert set(hub.received.values()) == {1}
     assert len(hub.received) == 3
     assert len(repo.commits) == 2
+
+
+def test_a_push_by_xet_killed_between_its_commits_ends_right(
+    hub: Hub, tmp_path: Path, written: Write, hub_parts: ModuleType
+) -> None:
+    # By Xet the client makes a commit of some 250 files, and another one of the rest.
+    hub.xet = tmp_path / "store"
+    hub.xet.mkdir()
+    shards = {f"data/all/test-{n:05}-of-00300.parquet": b"%05d" % n * 99 for n in range(300)}
+    folder = written(tmp_path / "cats", {"README.md": FILES["README.md"], **shards})
+    running: list[subprocess.Popen[str]] = []
+
+    def kill() -> None:
+        running[0].send_signal(signal.SIGKILL)
+
+    hub.faults = [hub_parts.Fault(STEPS["commit"], call=kill, skip=1, drop=0)]
+    running.append(process(hub, folder))
+    running[0].communicate(timeout=60)
+    assert running[0].returncode == -signal.SIGKILL
+    repo = hub.repos["me/cats"]
+    assert len(repo.commits) == 2
+    assert 200 < len(repo.head.files) < 300
+    assert "release.json" not in repo.head.files
+    assert repo.tags == {}
+
+    hub.faults = [hub_parts.Fault(STEPS["commit"], status=503)]
+    last = process(hub, folder)
+    _, wrong = last.communicate(timeout=60)
+    assert last.returncode == 0, wrong
+    there = {path: entry for path, entry in repo.head.files.items() if path != ".gitattributes"}
+    assert {path: entry.sha256 for path, entry in there.items() if entry.xet} == {
+        path: hashlib.sha256(data).hexdigest() for path, data in shards.items()
+    }
+    assert there.keys() == content(folder).keys()
+    assert repo.tags == {"v1.0.0": repo.head.oid}
+    assert [commit.title for commit in repo.commits[1:]] == ["cats 1.0.0"] * 2
