@@ -176,7 +176,8 @@ def _known(error: BaseException) -> bool:
         TimeoutError,
         json.JSONDecodeError,
     )
-    return isinstance(error, own) or _is_told(error)
+    of_xet = type(error).__module__ == "hf_xet"
+    return isinstance(error, own) or of_xet or _is_told(error)
 
 
 def _is_told(error: BaseException) -> bool:

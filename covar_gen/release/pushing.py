@@ -245,8 +245,8 @@ def _compare(api: HfApi, asked: _Asked, commit: str) -> None:
     """Look that a commit is what release.json says."""
     release, repo = asked.release, asked.repo
     files = files_at(api, repo, commit)
-    wrong = [p for p in release.files if p not in files or not same(files[p], release, p)]
-    wrong += [path for path in files if path not in release.files]
+    both = files.keys() | release.files.keys()
+    wrong = [path for path in both if path not in files or not same(files[path], release, path)]
     if wrong:
         what = f"what is on the Hub now is not what {RELEASE} says: {named(wrong)}"
         mend = f"Type: covar-gen verify {release.folder}; nothing was tagged"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import HfApi, constants
 
 from covar_gen.core.errors import CovarError, HubError, ReleaseFolderError
 from covar_gen.release.pushing import Pushed, push
@@ -73,6 +74,7 @@ def test_a_release_is_pushed_private_tagged_and_equal_to_the_folder(hub: Hub, fo
         'datasets.load_dataset("me/cats", "scale", split="test", revision="v1.0.0")'
     )
     assert hub.received == {sha(FILES[path]): 1 for path in BLOBS}
+    assert constants.HF_HUB_DISABLE_XET is False
     assert said == [
         "Pushing 5 files, 0.00 GB, to me/cats",
         f"{hub.address} has no Xet storage: sent by LFS",
@@ -213,6 +215,21 @@ def test_a_small_file_changed_since_its_release_is_found(hub: Hub, folder: Path)
     (folder / "recipe.toml").write_bytes(b'name = "cows"\n')
     assert "is not what release.json says: recipe.toml" in refused(folder)
     assert hub.repos["me/cats"].tags == {}
+
+
+def test_a_file_left_over_on_the_hub_is_found_and_nothing_tagged(
+    hub: Hub, folder: Path, tmp_path: Path, written: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed(folder)
+    upload = HfApi.upload_folder
+
+    def without_deleting(api: HfApi, **given: Any) -> Any:
+        return upload(api, **{**given, "delete_patterns": None})
+
+    monkeypatch.setattr(HfApi, "upload_folder", without_deleting)
+    new = written(tmp_path / "next", {"README.md": CARD, BLOBS[0]: blob(0)}, version="2.0.0")
+    assert f"is not what release.json says: {BLOBS[1]}, recipe.toml. " in refused(new)
+    assert list(hub.repos["me/cats"].tags) == ["v1.0.0"]
 
 
 def test_large_files_are_sent_in_parts_where_the_hub_asks(hub: Hub, folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hf_xet import XetAuthenticationError
 
 from covar_gen.core.errors import HubError
 from covar_gen.release import hub_refusals
@@ -246,6 +247,34 @@ def test_a_mistake_of_the_toolkit_is_no_fault_of_the_hub(
     monkeypatch.setattr("covar_gen.release.pushing._compare", broken)
     with pytest.raises(KeyError):
         pushed(folder)
+
+
+XET = "Network error: Request error: HTTP status {}, domain: http://127.0.0.1/xet-write-token/main"
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "said"),
+    [
+        (ConnectionError(XET.format("client error (403 Forbidden)")), 1, "of me may not write"),
+        (ConnectionError(XET.format("client error (401 Unauthorized)")), 1, "not accept the token"),
+        (ConnectionError(XET.format("server error (503 Unavailable)")), 3, "is not well: HTTP 503"),
+        (ConnectionError("Network error: dns error"), 3, "is not well: Network error: dns error"),
+        (XetAuthenticationError("expired"), 1, "the Hub refuses: expired"),
+    ],
+)
+def test_what_the_client_of_xet_raises_is_understood(
+    slept: list[float], error: Exception, tries: int, said: str
+) -> None:
+    tried: list[int] = []
+
+    def step() -> None:
+        tried.append(1)
+        raise error
+
+    with pytest.raises(HubError, match=f"me/cats: .*{said}"):
+        hub_refusals.retried(step, "me/cats", user="me", waits=(1.0, 2.0), say=[].append)
+    assert len(tried) == tries
+    assert slept == [1.0, 2.0][: tries - 1]
 
 
 PUSH = """
