@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -47,19 +47,10 @@ def publish(
     Example: covar-gen publish runs/demo --out release
     """
     from covar_gen.commands.publish import publish as make
-    from covar_gen.core.errors import HubError
     from covar_gen.core.store import open_run
-    from covar_gen.release import pushing
     from covar_gen.release.encoding import Encoder
 
-    if repo is None and (public or tag is not None or replace):
-        what = "--public, --tag and --replace are for the Hub, and no repository is named"
-        raise HubError(what, mend="Add --repo USER/NAME")
-    if repo is not None:
-        pushing.check_names(repo, tag)
-        if push:
-            # Asked before the images are encoded, which may take hours.
-            pushing.login(repo, say=typer.echo)
+    _ask_ahead(repo, tag, push=push, told=public or replace or tag is not None)
     release = make(
         open_run(run),
         out,
@@ -74,12 +65,35 @@ def publish(
     for config in release.configs:
         typer.echo(f"  {config:<12} {release.rows(config):>7}")
     config = release.subsets[-1]
-    if repo is None or not push:
+    if repo is not None and push:
+        _push(out, repo, config, private=not public, tag=tag, replace=replace)
+    else:
         typer.echo(f'load it: datasets.load_dataset("{out}", "{config}", split="test")')
+
+
+def _ask_ahead(repo: str | None, tag: str | None, *, push: bool, told: bool) -> None:
+    """What stands against a push, before images are encoded, which may take hours."""
+    from covar_gen.core.errors import HubError
+    from covar_gen.release import pushing
+
+    if repo is None:
+        if told:
+            what = "--public, --tag and --replace are for the Hub, and no repository is named"
+            raise HubError(what, mend="Add --repo USER/NAME")
         return
-    there = pushing.push(out, repo, private=not public, tag=tag, replace=replace, say=typer.echo)
+    pushing.check_names(repo, tag)
+    if push:
+        pushing.login(repo, say=typer.echo)
+
+
+def _push(out: Path, repo: str, config: str, **given: Any) -> None:
+    """Push a release, and say where it is."""
+    from covar_gen.release import pushing
+
+    there = pushing.push(out, repo, say=typer.echo, **given)
     seen = "private" if there.private else "public"
-    typer.echo(f"{there.url}: {seen}, {there.tag} at commit {there.commit[:12]}")
+    tag = f"{there.tag} at " if there.tag else ""
+    typer.echo(f"{there.url}: {seen}, {tag}commit {there.commit[:12]}")
     typer.echo(f"load it: {there.load(config)}")
 
 

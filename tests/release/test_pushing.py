@@ -369,6 +369,16 @@ def test_a_disabled_repository_is_one_line(hub: Hub, folder: Path) -> None:
     assert "the Hub has disabled this repository" in refused(folder)
 
 
+def test_a_repository_may_say_of_itself_that_it_is_disabled(
+    hub: Hub, folder: Path, hub_parts: Any
+) -> None:
+    hub.create("me/cats")
+    said = {"id": "me/cats", "sha": "0" * 40, "siblings": [], "disabled": True, "tags": []}
+    hub.faults = [hub_parts.Fault("GET /api/datasets/me/cats$", status=200, body=said)]
+    line = refused(folder)
+    assert line.endswith("the Hub has disabled this repository. Push to another name")
+
+
 def test_a_renamed_repository_is_one_line(hub: Hub, folder: Path) -> None:
     hub.renamed["me/cats"] = "me/felines"
     hub.create("me/felines")
