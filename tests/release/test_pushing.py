@@ -369,6 +369,15 @@ def test_a_disabled_repository_is_one_line(hub: Hub, folder: Path) -> None:
     assert "the Hub has disabled this repository" in refused(folder)
 
 
+def test_a_token_that_runs_out_is_not_taken_for_a_name_that_is_free(
+    hub: Hub, folder: Path, hub_parts: Any
+) -> None:
+    gone = {"X-Error-Code": "RepoNotFound"}
+    hub.faults = [hub_parts.Fault("GET /api/datasets/me/cats$", status=401, headers=gone)]
+    assert "the Hub does not accept the token" in refused(folder)
+    assert hub.repos == {}
+
+
 def test_a_repository_may_say_of_itself_that_it_is_disabled(
     hub: Hub, folder: Path, hub_parts: Any
 ) -> None:
