@@ -8,6 +8,7 @@ an ellipsis here.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import re
@@ -43,6 +44,7 @@ class Message(NamedTuple):
     mend: str
 
 
+@functools.cache
 def messages() -> list[Message]:
     """Every message of the package, each once, sorted by error and text."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))]
@@ -141,6 +143,7 @@ class _Scope(NamedTuple):
         return found[:LONGEST]
 
 
+@functools.cache
 def _own(function: ast.FunctionDef) -> list[ast.AST]:
     """The nodes of a function, those of functions inside it left out."""
     inner = {
