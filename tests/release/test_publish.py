@@ -28,6 +28,7 @@ from covar_gen.release.encoding import Encoder, Format
 from covar_gen.release.index import read_release
 from covar_gen.release.making import Options, publish_share
 
+ROOT = Path(__file__).resolve().parents[2]
 SUBSETS = ["original", "bg_varied", "hflip", "vflip", "crop", "rotation", "translate",
            "viewpoint", "scale"]  # fmt: skip
 
@@ -138,6 +139,34 @@ def test_rows_are_filtered_by_any_column(finished_run: Run, jpeg: Path) -> None:
     rows = list(stream)
     assert [row["key"] for row in rows] == expected
     assert rows[0]["image"].size == (64, 48)
+
+
+def test_what_the_page_on_loading_shows_works(
+    finished_run: Run, jpeg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "how-to" / "load.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    blocks = [block for block in blocks if '"release"' in block]
+    assert len(blocks) == 2
+    (tmp_path / "release").symlink_to(jpeg)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    for block in blocks:
+        for shown, here in (("== 8", "== 4"), ('"cat"', '"disc"'), ('"==", 7', '"==", 5')):
+            block = block.replace(shown, here)  # noqa: PLW2901 - the page's values, as here
+        exec(block, found)
+    assert found["picture"].size == (64, 48)
+    assert set(found["far"]["scale_factor"]) == {4.0}
+    expected = [
+        row["key"]
+        for row in ok_rows(finished_run)
+        if row["class_name"] == "disc" and row["background_id"] == 5
+    ]
+    assert sorted(row["key"] for row in found["stream"]) == sorted(expected)
+    with pytest.raises(datasets.exceptions.NonMatchingSplitsSizesError):
+        opened(jpeg, "scale", filters=[("scale_factor", "==", 4.0)])
+    unchecked = {"filters": [("scale_factor", "==", 4.0)], "verification_mode": "no_checks"}
+    assert len(opened(jpeg, "scale", **unchecked)) == len(found["far"])
 
 
 def test_columns_are_typed_and_labels_name_the_class(jpeg: Path) -> None:
