@@ -38,11 +38,13 @@ imports: $(VENV)/dev.done
 bench: $(VENV)/bench.done  ## the timings of docs/benchmarks.md, as ratios measured side by side
 	$(PY) -m pytest tests/benchmarks -o addopts="" -p no:randomly -q -s
 
-docs: $(VENV)/dev.done  ## write docs/reference anew from the code
+docs: $(VENV)/dev.done  ## write docs/reference anew from the code, and the site into build/site
 	$(PY) docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet -f docs/site/mkdocs.yml
+	@echo "open build/site/index.html"
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -12,6 +12,7 @@ import typer
 
 from covar_gen import cli_errors as judging
 from covar_gen import cli_evaluation as evaluating
+from covar_gen import cli_publish as publishing
 from covar_gen.core.changes import changes
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.launch import guarded
@@ -108,20 +109,23 @@ def status(run: RunArgument) -> None:
 
 @app.command()
 def verify(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or a release's")],
     sample: Annotated[int, typer.Option(min=0, help="rows of each table to make again")] = 16,
     tolerance: Annotated[
         int,
         typer.Option(min=0, max=255, help="grey levels allowed; 1 with another OpenCV"),
     ] = 0,
 ) -> None:
-    """Check every file of a run, and make a sample of its images again.
+    """Check every file of a run or of a release, and make a sample of its images again.
 
     Example: covar-gen verify runs/demo --sample 8
     """
     from covar_gen.commands.verify import verify as check
-    from covar_gen.core.store import open_run
+    from covar_gen.core.store import RELEASE, open_run
 
+    if (run / RELEASE).is_file():
+        publishing.verify(run, sample, tolerance)
+        return
     result = check(open_run(run), sample=sample, tolerance=tolerance)
     for key, problem in result.problems:
         typer.echo(f"{key}: {problem}", err=True)
@@ -246,6 +250,8 @@ def masks_iou(
         typer.echo(f"tables: {out}, a row per image in iou.csv")
 
 
+app.command()(publishing.publish)
+app.command()(publishing.rebuild)
 app.command()(evaluating.evaluate)
 app.command()(evaluating.errors)
 app.command()(judging.judge)

@@ -31,7 +31,12 @@ from covar_gen.core.flow import STEPS
 from covar_gen.core.pins import pins
 from covar_gen.core.proposals import Proposal
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))  # the scripts beside this one, which is loaded by tests as well
+import api_page  # noqa: E402 - see above
+import messages_page  # noqa: E402 - see above
+
+REFERENCE = HERE / "reference"
 MARK = "<!-- Written by docs/generate.py (make docs): change the code, not this page. -->"
 WIDTH = 100
 
@@ -106,6 +111,9 @@ def pages() -> dict[Path, str]:
         "recipe.md": _recipe(),
         "plugins.md": _plugins(),
         "weights.md": _weights(),
+        "python.md": api_page.page(),
+        "metrics.md": api_page.metrics_page(),
+        "messages.md": messages_page.page(),
     }
     return {REFERENCE / name: f"{MARK}\n\n{text.strip()}\n" for name, text in made.items()}
 

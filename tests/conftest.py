@@ -124,10 +124,7 @@ def writer(module_of: Callable[[Path], ModuleType]) -> ModuleType:
     return module_of(Path(__file__).parent / "evaluation" / "analyses" / "conftest.py")
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """A folder with two class folders of three photographs each."""
-    folder = tmp_path / "photographs"
+def _photographs(folder: Path) -> Path:
     for place, name in enumerate(("disc", "n02391049")):
         (folder / name).mkdir(parents=True)
         for number in range(3):
@@ -137,11 +134,28 @@ def photographs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with two class folders of three photographs each."""
+    return _photographs(tmp_path / "photographs")
+
+
+@pytest.fixture
 def recipe(tmp_path: Path, photographs: Path) -> Path:
     """A recipe of all stages over `photographs`, quick to run."""
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of `RECIPE`, one of whose photographs was refused; nobody may change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (_photographs(folder / "photographs") / "disc" / "broken.png").write_bytes(b"no picture")
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    made = init(folder / "recipe.toml", folder / "run")
+    _run_steps(made, None)
+    return made
 
 
 def content_of(run: Path) -> dict[str, str]:
@@ -163,22 +177,26 @@ def steps(recipe: Path, tmp_path: Path) -> Callable[..., Run]:
 
     def run(name: str, only: list[str] | None = None, **changes: object) -> Run:
         made = init(recipe, tmp_path / name, changes)
-        staging = Staging(made.root)
-        try:
-            for step in flow.steps(made.recipe):
-                if only is not None and step.table not in only:
-                    continue
-                if step.table == "sources":
-                    sample(made, staging)
-                elif step.table == "manifest":
-                    make_manifest(made, staging)
-                else:
-                    run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
-        finally:
-            staging.close()
+        _run_steps(made, only)
         return made
 
     return run
+
+
+def _run_steps(made: Run, only: list[str] | None) -> None:
+    staging = Staging(made.root)
+    try:
+        for step in flow.steps(made.recipe):
+            if only is not None and step.table not in only:
+                continue
+            if step.table == "sources":
+                sample(made, staging)
+            elif step.table == "manifest":
+                make_manifest(made, staging)
+            else:
+                run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
+    finally:
+        staging.close()
 
 
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -17,6 +17,8 @@
     ├── WeightsError               a tool's weights are not there, or not what the tool needs
     ├── LabelsError                labels, classes and templates do not fit together
     ├── EvaluationFolderError      not an evaluation folder, or one that lacks what is asked for
+    ├── HubError                   the Hugging Face Hub does not take what is pushed
+    ├── ReleaseFolderError         not a release folder, or one that cannot hold this release
     ├── DeviceMemoryError          the device's memory does not suffice
     └── LaunchError                the processes' variables do not fit together
 
@@ -116,6 +118,14 @@ class LabelsError(CovarError):
 
 class EvaluationFolderError(CovarError):
     """The folder is not an evaluation folder, or lacks what is asked for."""
+
+
+class HubError(CovarError):
+    """The Hugging Face Hub cannot be reached, or does not take what is pushed to it."""
+
+
+class ReleaseFolderError(CovarError):
+    """The folder is not a release, or cannot hold the one asked for."""
 
 
 class DeviceMemoryError(CovarError):

@@ -99,6 +99,10 @@ class Staging:
         temporary = self.write(data)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
+        self.place(temporary, path)
+
+    def place(self, temporary: Path, path: Path) -> None:
+        """Give a temporary file that is durable its final name, durably."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
         _sync_folder(path.parent)

@@ -40,6 +40,8 @@ RECIPE = "recipe.toml"
 MANIFEST = "manifest.parquet"
 METADATA = "metadata.parquet"
 MADE_WITH = "made_with.json"
+RELEASE = "release.json"
+"""A release's list of its files: its folder has a recipe too, and is no run."""
 
 
 class Run:
@@ -227,6 +229,9 @@ def open_run(path: str | Path) -> Run:
     """
     root = Path(path)
     frozen = root / RECIPE
+    if (root / RELEASE).is_file():
+        mend = "Give the run that it was made from"
+        raise RunFolderError("a release, not a run folder", where=root, mend=mend)
     if not _is_frozen(frozen):
         mend = f"Type: covar-gen init RECIPE --run {root}"
         raise RunFolderError("not a run folder (no recipe.toml)", where=root, mend=mend)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from covar_gen.core.arrays import Mask
 from covar_gen.core.plugins import Plugin, PluginOptions
@@ -48,9 +49,12 @@ class Source(Plugin, ABC):
 
     Attributes:
         streams: True if photographs arrive in one pass only and cannot be listed beforehand.
+        terms: who made its photographs and under which terms they are had, where the source
+            knows; a release says it.
     """
 
     streams: bool = False
+    terms: ClassVar[str | None] = None
 
     @abstractmethod
     def labels(self) -> list[str]:

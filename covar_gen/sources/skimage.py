@@ -88,6 +88,7 @@ class Skimage(Source):
     """
 
     requires = ("skimage",)
+    terms = "; ".join(f"{fact.file}: {fact.credit}" for fact in FACTS)
 
     def labels(self) -> list[str]:
         """wnids, and plain names for what ImageNet has no class for; sorted.

@@ -27,6 +27,7 @@ class ToyWorld(Source):
     """
 
     requires = ("cv2",)
+    terms = "drawn by the COVAR toolkit (Apache-2.0); no photographs"
 
     class Options(PluginOptions):
         """How many photographs there are.

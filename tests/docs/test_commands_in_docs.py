@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [*(ROOT / "docs").rglob("*.md"), *(ROOT / n for n in ("README.md", "CONTRIBUTING.md"))]
 )
-OTHERS = {"pip", "git", "export"}
+OTHERS = {"pip", "git", "export", "hf"}
 """Programs that are not ours."""
 
 
@@ -161,6 +161,12 @@ ALONE = {
     "openai.style=structured": "asks a language model",
     "covar-gen judge results/toys --import answers.jsonl --judge-option "
     "openai.model=gpt-4o-2024-08-06": "tests/commands/test_judge.py does it",
+    **{
+        f"covar-gen publish runs/demo --out release --repo me/cats{more}": (
+            "tests/release/test_hub_end_to_end.py does it"
+        )
+        for more in ("", " --tag v1.0.1 --public", " --no-push")
+    },
     "covar-gen masks ImageNetS919/validation --out runs/imagenet-s --segmenter grounded_sam": (
         "downloads weights"
     ),
@@ -250,10 +256,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
     staging.close()
     evaluate(Place(str(made.root)), ["toy"], folder / "results" / "toys")
-    for name in ("demo", "paper"):
+    for name in ("demo", "paper", "mine"):
         shutil.copytree(folder / "results" / "toys", folder / "results" / name)
     error_sources(folder / "results" / "toys", models=["toy:shortcut"], threads=2)
     shutil.copytree(folder / "runs", folder / "shared" / "runs")
+    shutil.copytree(shipped("manifests") / "toy-models" / "honest", folder / "my-model")
     return folder
 
 

@@ -22,6 +22,9 @@ from covar_gen.evaluation.data.base import Data, Label, digest_of, table
 MARKS = ("key", "subset", "source", "class_id", "class_name", "sha256")
 """Columns by which a data set is known as made from a manifest."""
 
+EXPORTED = "export_sha256"
+"""Column of a release: SHA-256 of the image file in it, which need not be the run's."""
+
 _LEFT_OUT = frozenset(
     ["key", "image", "mask", "status", "reason", "seed", "prompt", "pixels_sha256",
      "mask_sha256", "parent_sha256"]

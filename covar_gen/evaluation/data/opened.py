@@ -19,7 +19,13 @@ from covar_gen.core.opening import Asked, Opened, image_bytes, open_split
 from covar_gen.core.rows import OK
 from covar_gen.evaluation.data import base
 from covar_gen.evaluation.data.base import Data, Label
-from covar_gen.evaluation.data.benchmarks import COLUMNS, MARKS, benchmark_identity, benchmark_rows
+from covar_gen.evaluation.data.benchmarks import (
+    COLUMNS,
+    EXPORTED,
+    MARKS,
+    benchmark_identity,
+    benchmark_rows,
+)
 
 ALL = "all"
 """The configuration that is taken where a data set has several and none is named."""
@@ -60,6 +66,9 @@ class OpenedData(Data):
         names = [name for name in ("key", "status", *COLUMNS) if name in whole.column_names]
         features = opened.data.features
         rows = pa.table({name: _named(features[name], whole[name]) for name in names})
+        if EXPORTED in whole.column_names:
+            place = rows.column_names.index("sha256")
+            rows = rows.set_column(place, "sha256", whole[EXPORTED].cast(pa.string()))
         at = pc.sort_indices(rows["key"])
         if "status" in rows.column_names:
             at = at.filter(pc.equal(rows["status"].take(at), OK).combine_chunks())
