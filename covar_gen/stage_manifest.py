@@ -54,8 +54,8 @@ def make_manifest(run: Run, staging: Staging, limit: int | None = None) -> pa.Ta
     for table in tables:
         compact(run.folder(table), table, staging)
     parts = [_images(run, table, tables, limit) for table in IMAGES if table in tables]
-    rows = _with_lists(run, pa.concat_tables(parts))
-    rows = rows.take(pc.sort_indices(rows["key"])).select(MANIFEST.names)
+    rows = _with_lists(run, pa.concat_tables(parts, promote_options="default"))
+    rows = _with_all_columns(rows.take(pc.sort_indices(rows["key"])))
     rows = rows.cast(MANIFEST).combine_chunks()
     _check(run, rows)
     if Ranks.from_environment().first and not _is_fuller(run, rows):
@@ -113,6 +113,15 @@ def _images(run: Run, table: str, tables: set[str], limit: int | None) -> pa.Tab
     ):
         rows = rows.set_column(rows.schema.get_field_index(name), name, column)
     return rows
+
+
+def _with_all_columns(rows: pa.Table) -> pa.Table:
+    """The manifest's columns in their order; null where no table of the recipe has them."""
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type)
+        for field in MANIFEST
+    ]
+    return pa.table(columns, names=MANIFEST.names)
 
 
 def _with_lists(run: Run, rows: pa.Table) -> pa.Table:

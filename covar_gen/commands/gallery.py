@@ -20,7 +20,6 @@ from covar_gen.commands.gallery_packing import choices, field, packed, script_te
 from covar_gen.commands.gallery_rows import ORDER, Layout, lay_out
 from covar_gen.core.errors import DamagedRunError
 from covar_gen.core.flow import steps
-from covar_gen.core.rows import EDITED
 from covar_gen.core.store import Run
 
 PAGE = "index.html"
@@ -124,10 +123,7 @@ def make_gallery(
 
 
 def with_masks(run: Run) -> pa.Table:
-    """A run's manifest with what else is known of its images.
-
-    In columns `mask_...` that is of their masks, in columns `object_...` of objects that an editor
-    has drawn again.
+    """A run's manifest with what is known of the masks of its images, in columns `mask_...`.
 
     Raises:
         IncompleteInputError: there is no manifest yet.
@@ -141,13 +137,6 @@ def with_masks(run: Run) -> pa.Table:
     place = pc.index_in(manifest["key"], value_set=masks["key"].combine_chunks())
     for name in _OF_MASKS:
         manifest = manifest.append_column(f"mask_{name}", masks[name].take(place))
-    if run.recipe.backgrounds is None:
-        return manifest
-    names = [field.name for field in EDITED]
-    edited = run.table("backgrounds", ["key", *names])
-    place = pc.index_in(manifest["key"], value_set=edited["key"].combine_chunks())
-    for name in names:
-        manifest = manifest.append_column(name, edited[name].take(place))
     return manifest
 
 

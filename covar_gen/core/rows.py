@@ -162,8 +162,9 @@ _MANIFEST_ORDER = [
     "mask_sha256", "parent_sha256", "status", "reason", "seed", "attempt", "tool", "model",
     "prompt", "angle_deg", "shift_x", "shift_y", "crop_area", "scale_factor", "azimuth_deg",
     "elevation_deg", "transform", "known_pixel_max_diff", "object_coverage", "params",
+    *(field.name for field in EDITED),
 ]  # fmt: skip
-_ALL = {field.name: field for field in [*IMAGES, *CLASS]}
+_ALL = {field.name: field for field in [*IMAGES, *CLASS, *EDITED]}
 
 MANIFEST: pa.Schema = pa.schema([_ALL[name] for name in _MANIFEST_ORDER])
 """One row per image: the contract with everything downstream."""

@@ -14,10 +14,12 @@ from covar_gen.commands.doctor import doctor
 from covar_gen.commands.estimate import Line, disk_bytes, estimate, images, weights
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.gallery import with_masks
+from covar_gen.core.files import Staging
 from covar_gen.core.pins import pin
 from covar_gen.core.recipe import Recipe, read_recipe
-from covar_gen.core.rows import EDITED
+from covar_gen.core.rows import EDITED, MANIFEST
 from covar_gen.core.store import Run
+from covar_gen.stage_manifest import make_manifest
 
 DINO = "facebook/dinov2-base"
 PIX2PIX = {"backgrounds.editor": "instruct_pix2pix"}
@@ -132,7 +134,9 @@ def test_the_command_prints_the_lines(covar: Covar, recipe: Path) -> None:
     assert ["agreement", "0", "grabcut", "0.0", "h", "on", "CPU", "core"] in said
 
 
-def test_the_gallery_shows_what_was_measured_of_each_image(steps: Callable[..., Run]) -> None:
+def test_the_manifest_and_the_gallery_have_what_was_measured_of_each_image(
+    steps: Callable[..., Run],
+) -> None:
     run = steps("run", block=4)
     names = [field.name for field in EDITED]
     assert len(names) == 8
@@ -149,14 +153,21 @@ def test_the_gallery_shows_what_was_measured_of_each_image(steps: Callable[..., 
             import pyarrow as pa
 
             found = super().table(name, columns)
-            if name != "backgrounds":
+            if name != "backgrounds" or "object_ssim" not in found.column_names:
                 return found
             column = pa.array([measured[key] for key in found["key"].to_pylist()])
             return found.set_column(
                 found.schema.get_field_index("object_ssim"), "object_ssim", column
             )
 
-    shown = with_masks(Measured(run.root, run.recipe))
+    staging = Staging(run.root)
+    try:
+        made = make_manifest(Measured(run.root, run.recipe), staging)
+    finally:
+        staging.close()
+    assert made.schema.equals(MANIFEST)
+    shown = with_masks(run)
+    assert shown["object_ssim"].equals(made["object_ssim"])
     for row in shown.select(["key", "object_ssim", "object_iou"]).to_pylist():
         assert row["object_ssim"] == measured.get(row["key"])
         assert row["object_iou"] is None
