@@ -146,7 +146,9 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
     if known is not None and known.gated and not _logged_in():
         return Finding(title, fine=False, said=f"gated, {said}", mend=access(known))
     gate = f", once its terms are accepted on {known.page}" if known and known.gated else ""
-    download = command(wanted.repo, wanted.revision)
+    # What is there of an incomplete copy came from somewhere: all of it is sure to be enough.
+    files = tool.plugin.reads.get(wanted.option, ()) if tool.plugin and not missing else ()
+    download = command(wanted.repo, wanted.revision, files)
     if is_offline():
         return Finding(title, fine=False, said=said, mend=f"With a network type: {download}{gate}")
     later = f"Downloaded when it is needed{gate}; to have it before, type: {download}"

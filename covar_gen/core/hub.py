@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -24,6 +25,7 @@ def fetch(
     missing: Sequence[str] = (),
     kind: type[CovarError] = WeightsError,
     instead: str = "or copy its folder here and name the folder",
+    files: Sequence[str] = (),
 ) -> Path:
     """Folder with the files of a repository that fit the patterns, out of the cache if need be.
 
@@ -38,6 +40,7 @@ def fetch(
         missing: files without which nothing works, for the error message.
         kind: of the error that is raised.
         instead: what else may be done where there is no network.
+        files: patterns of all that will be read of it, also in later calls; none: not known.
 
     Returns:
         A folder of the cache, named by the commit. It may lack files that the repository, or the
@@ -59,7 +62,7 @@ def fetch(
     except HFValidationError as error:
         raise no_name(repo, where or repo, kind) from error
     except (HfHubHTTPError, client, OSError) as error:
-        what, mend = _refusal(error, repo, revision, _Wanted(patterns, missing, instead))
+        what, mend = _refusal(error, repo, revision, _Wanted(patterns, missing, instead, files))
         raise kind(what, where=where or repo, mend=mend) from error
 
 
@@ -69,15 +72,21 @@ def no_name(repo: str, where: str, kind: type[CovarError] = WeightsError) -> Cov
     return kind(f"{repo!r} is no name of a repository", where=where, mend=mend)
 
 
-def command(repo: str, revision: str | None) -> str:
+def command(repo: str, revision: str | None, files: Sequence[str] = ()) -> str:
     """What to type to have a repository in the cache.
 
     Args:
         repo: `owner/name`.
         revision: branch, tag or commit; None or empty: the pinned one, if there is one.
+        files: patterns of all that is read of it, after `!` of what is not; none: not known.
     """
     revision = revision_of(repo, revision)
-    return f"hf download {repo}" + (f" --revision {revision}" if revision else "")
+    which = "".join(
+        f" --{'exclude' if pattern.startswith('!') else 'include'} "
+        f"{shlex.quote(pattern.removeprefix('!'))}"
+        for pattern in files
+    )
+    return f"hf download {repo}" + (f" --revision {revision}" if revision else "") + which
 
 
 def access(known: Pin) -> str:
@@ -93,11 +102,12 @@ def is_offline() -> bool:
 
 
 class _Wanted(NamedTuple):
-    """What was asked for: patterns of files, those that are needed, and what else may be done."""
+    """What was asked for: patterns, what is needed, what else may be done, and all that is read."""
 
     patterns: Sequence[str]
     missing: Sequence[str]
     instead: str
+    files: Sequence[str]
 
 
 def _refusal(error: Exception, repo: str, given: str | None, wanted: _Wanted) -> tuple[str, str]:
@@ -120,14 +130,16 @@ def _refusal(error: Exception, repo: str, given: str | None, wanted: _Wanted) ->
         return what, f"Check the name; for a private one type: {LOGIN}"
     if isinstance(error, errors.DisabledRepoError):
         return f"{repo} is disabled on the Hugging Face Hub", _mirror(known)
-    download = f"With a network type: {command(repo, given)}; then set HF_HUB_OFFLINE=1, "
+    download = (
+        f"With a network type: {command(repo, given, wanted.files)}; then set HF_HUB_OFFLINE=1, "
+    )
     download += wanted.instead
     if known is not None and known.removed:
         download = _mirror(known)
     if isinstance(error, errors.LocalEntryNotFoundError):
         return _not_here(repo, given, wanted), download
     what = f"{repo} could not be fetched whole: {first_line(error)}"
-    return what, f"Try again, what is there is kept; or type: {command(repo, given)}"
+    return what, f"Try again, what is there is kept; or type: {command(repo, given, wanted.files)}"
 
 
 def _no_revision(repo: str, given: str | None, asked: str | None) -> tuple[str, str]:

@@ -6,12 +6,15 @@ steps on grey values up to a gain and an offset, which is what maximising the en
 coefficient comes to (Evangelidis and Psarakis, PAMI 30, 2008). The one counts whose details
 correlate best.
 
+What is known of the object alone is worked out once for all images that it is looked for in.
+
 cv2 is imported inside functions: the command line answers before it would be loaded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,8 @@ from covar_gen.core.arrays import Mask
 from covar_gen.core.imaging import object_box
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Plane = NDArray[np.float32]
@@ -64,60 +69,116 @@ class Move(NamedTuple):
     y: float
 
 
-def best_move(here: Plane, inside: Mask, there: Plane) -> tuple[float, Move]:
-    """Where an object lies in another image.
+class Subject:
+    """An object that is looked for in other images.
 
     Args:
         here: float32 (H, W), grey values of the image with the object.
         inside: bool (H, W), True on the object, somewhere.
+    """
+
+    def __init__(self, here: Plane, inside: Mask) -> None:
+        self.here, self.inside = here, inside
+
+    @cached_property
+    def features(self) -> tuple[Any, Any]:
+        """SIFT's key points on the object, and their descriptions; None if there are none."""
+        import cv2
+
+        found = cv2.SIFT.create()
+        points, told = found.detectAndCompute(
+            self.here.astype(np.uint8), self.inside.astype(np.uint8)
+        )
+        return points, told
+
+    @cached_property
+    def levels(self) -> list[tuple[float, tuple[Plane, Plane], Plane]]:
+        """By blur: pixels of the object away from its rim (x and y), and their blurred values."""
+        found = []
+        for blur in _BLURS:
+            at = _pixels(without_rim(self.inside, 3 * blur + 1))
+            found.append((blur, at, _sampled(_blurred(self.here, self.inside, blur), *at)))
+        return found
+
+    @cached_property
+    def templates(self) -> list[tuple[float, Plane, Plane]]:
+        """By scale: the object's small picture, and 1 where it counts."""
+        factor = self.factor
+        left, top, right, bottom = self.box
+        picture, weight = (
+            plane[top:bottom, left:right].astype(np.float32) for plane in (self.here, self.inside)
+        )
+        found = []
+        for scale in np.geomspace(*SCALES, _STEPS):
+            small, kept = (_resized(plane, factor * scale) for plane in (picture, weight))
+            found.append((float(scale), small, (kept > 0.5).astype(np.float32)))  # noqa: PLR2004
+        return found
+
+    @cached_property
+    def factor(self) -> float:
+        """By which images are shrunk for the templates to be searched for."""
+        return float(min(1.0, _SMALL / max(self.here.shape)))
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """The object's: left, top, right, bottom."""
+        found = object_box(self.inside)
+        assert found is not None
+        return found
+
+    @cached_property
+    def details(self) -> tuple[float, Mask, Plane, Plane]:
+        """The blur beyond which nothing is a detail, where they count, how much, and they."""
+        blur = _DETAIL * float(np.sqrt(np.count_nonzero(self.inside)))
+        core = without_rim(self.inside, _EDGE)
+        near = _near(core, blur)
+        return blur, core, near, self.here - _blurred(self.here, core, blur, near)
+
+
+def best_move(subject: Subject, there: Plane) -> tuple[float, Move]:
+    """Where an object lies in another image.
+
+    Args:
+        subject: the object.
         there: float32 (H, W), grey values of the other image.
 
     Returns:
         How alike the object's details are there, in [-1, 1]; and the movement.
     """
-    best = _refined(here, inside, there, Move(1.0, 0.0, 0.0))
+    fields = [_field(there, blur) for blur in _BLURS]
+    best = _refined(subject, there, fields, Move(1.0, 0.0, 0.0))
     # Most editors leave the object nearly where it was: searching costs more than looking there.
     for candidate in (_matched, _searched):
         if best[0] >= SURE:
             break
-        start = candidate(here, inside, there)
+        start = candidate(subject, there)
         if start is not None:
-            best = max(best, _refined(here, inside, there, start))
+            best = max(best, _refined(subject, there, fields, start))
     return best
 
 
-def _searched(here: Plane, inside: Mask, there: Plane) -> Move | None:
+def _searched(subject: Subject, there: Plane) -> Move | None:
     """Where the object's picture correlates best, at several sizes, on small images."""
     import cv2
 
-    factor = min(1.0, _SMALL / max(here.shape))
-    field = _resized(there, factor)
-    box = object_box(inside)
-    assert box is not None
-    left, top, right, bottom = box
-    picture, weight = (plane[top:bottom, left:right].astype(np.float32) for plane in (here, inside))
+    field = _resized(there, subject.factor)
+    left, top, _, _ = subject.box
     best: tuple[float, Move] | None = None
-    for scale in np.geomspace(*SCALES, _STEPS):
-        small, kept = (_resized(plane, factor * scale) for plane in (picture, weight))
+    for scale, small, kept in subject.templates:
         # The object may have moved partly out of the picture.
         pad = (small.shape[0] // 4, small.shape[1] // 4)
         wide = cv2.copyMakeBorder(field, pad[0], pad[0], pad[1], pad[1], cv2.BORDER_REPLICATE)
         if min(small.shape) < 3 or any(np.subtract(wide.shape, small.shape) < 0):  # noqa: PLR2004
             continue
-        scores = cv2.matchTemplate(
-            wide,
-            small,
-            cv2.TM_CCOEFF_NORMED,
-            mask=(kept > 0.5).astype(np.float32),  # noqa: PLR2004
-        )
+        scores = cv2.matchTemplate(wide, small, cv2.TM_CCOEFF_NORMED, mask=kept)
         # Where the picture is even the correlation is no number.
         scores = np.where(np.isfinite(scores) & (np.abs(scores) <= 1.001), scores, -1)  # noqa: PLR2004
         y, x = np.unravel_index(int(scores.argmax()), scores.shape)
         if best is None or scores[y, x] > best[0]:
             # The corner of the picture, half a pixel outside the centre of its first pixel.
-            corner = (np.array([x - pad[1], y - pad[0]])) / factor
+            corner = (np.array([x - pad[1], y - pad[0]])) / subject.factor
             offset = corner - 0.5 - scale * (np.array([left, top]) - 0.5)
-            best = (float(scores[y, x]), Move(float(scale), *map(float, offset)))
+            best = (float(scores[y, x]), Move(scale, *map(float, offset)))
     return None if best is None else best[1]
 
 
@@ -129,14 +190,15 @@ def _resized(plane: Plane, factor: float) -> Plane:
     return np.asarray(cv2.resize(plane, size, interpolation=way), np.float32)
 
 
-def _matched(here: Plane, inside: Mask, there: Plane) -> Move | None:
+def _matched(subject: Subject, there: Plane) -> Move | None:
     """The movement that most features of the object agree on."""
     import cv2
 
-    sift = cv2.SIFT.create()
-    first, theirs = sift.detectAndCompute(here.astype(np.uint8), inside.astype(np.uint8))
-    second, others = sift.detectAndCompute(there.astype(np.uint8), None)
-    if theirs is None or others is None or len(second) < 2:  # noqa: PLR2004
+    first, theirs = subject.features
+    if theirs is None:
+        return None
+    second, others = cv2.SIFT.create().detectAndCompute(there.astype(np.uint8), None)
+    if others is None or len(second) < 2:  # noqa: PLR2004
         return None
     pairs = cv2.BFMatcher().knnMatch(theirs, others, k=2)
     good = [near for near, far in pairs if near.distance < _RATIO * far.distance]
@@ -162,38 +224,34 @@ def _matched(here: Plane, inside: Mask, there: Plane) -> Move | None:
     return Move(scale, float(offset[0]), float(offset[1]))
 
 
-def _refined(here: Plane, inside: Mask, there: Plane, start: Move) -> tuple[float, Move]:
+def _refined(
+    subject: Subject, there: Plane, fields: Sequence[Plane], start: Move
+) -> tuple[float, Move]:
     """The movement near `start` under which the grey values correlate best, and how well."""
     move = start
-    for blur in _BLURS:
-        x, y = _pixels(without_rim(inside, 3 * blur + 1))
-        wanted = _sampled(_blurred(here, inside, blur), x, y)
-        field = _blurred(there, None, blur)
-        move = _stepped(wanted, field, (x, y), move)
-    return _likeness(here, inside, there, move), move
+    for (_, at, wanted), field in zip(subject.levels, fields, strict=True):
+        move = _stepped(wanted, field, at, move)
+    return _likeness(subject, there, move), move
 
 
-def _likeness(here: Plane, inside: Mask, there: Plane, move: Move) -> float:
+def _likeness(subject: Subject, there: Plane, move: Move) -> float:
     """How alike the object's details are under a movement, in [-1, 1]; -1 if it has left.
 
     Details, not shades: what is bright above and dark below looks like much that it is not.
     """
     import cv2
 
-    size = here.shape[::-1]
+    size = subject.here.shape[::-1]
     back = np.array([[move.scale, 0, move.x], [0, move.scale, move.y]])
     way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     seen = cv2.warpAffine(there, back, size, flags=way, borderMode=cv2.BORDER_REPLICATE)
     held = cv2.warpAffine(np.ones_like(there), back, size, flags=way)
-    if held[inside].mean() < _IN_FRAME:
+    if held[subject.inside].mean() < _IN_FRAME:
         return -1.0
-    blur = _DETAIL * float(np.sqrt(np.count_nonzero(inside)))
-    inside = without_rim(inside, _EDGE)
-    wanted, found = (
-        (plane - _blurred(plane, inside, blur))[inside & (held > 0.5)]  # noqa: PLR2004
-        for plane in (here, seen)
-    )
-    return _correlation(wanted, found)
+    blur, core, near, details = subject.details
+    shown = core & (held > 0.5)  # noqa: PLR2004
+    found = seen - _blurred(seen, core, blur, near)
+    return _correlation(details[shown], found[shown])
 
 
 def without_rim(inside: Mask, margin: float) -> Mask:
@@ -223,24 +281,29 @@ def _pixels(inside: Mask) -> tuple[Plane, Plane]:
 
 
 def _stepped(wanted: Plane, field: Plane, at: tuple[Plane, Plane], start: Move) -> Move:
-    """Gauss-Newton: wanted = gain * field(moved) + offset, solved for the movement as well."""
-    import cv2
+    """Gauss-Newton: wanted = gain * field(moved) + offset, solved for the movement as well.
 
+    Args:
+        wanted: values of the object's pixels.
+        field: as of `_field`.
+        at: the pixels, x and y.
+        start: a movement.
+    """
     x, y = at
     middle = (float(x.mean()), float(y.mean()))
     reach = max(float(np.ptp(x)), float(np.ptp(y)), 1.0)
-    slopes = [cv2.Sobel(field, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1))]
+    aside = x - middle[0], y - middle[1]
+    exact, centred = wanted.astype(np.float64), _centred(wanted)
+    columns = np.ones((len(x), 5))
     move, best = start, (-1.0, start)
     for _ in range(_ROUNDS):
         u, v = move.scale * x + move.x, move.scale * y + move.y
-        seen, gx, gy = (_sampled(plane, u, v) for plane in (field, *slopes))
-        best = max(best, (_correlation(wanted, seen), move))
+        seen, gx, gy = _sampled(field, u, v).T
+        best = max(best, (_correlated(*centred, seen), move))
         # Growing about the object's middle hardly moves it: the unknowns stay apart.
-        grown = gx * (x - middle[0]) + gy * (y - middle[1])
-        columns = np.stack([seen, np.ones_like(seen), grown, gx, gy], 1).astype(np.float64)
-        found = np.linalg.lstsq(
-            columns.T @ columns, columns.T @ wanted.astype(np.float64), rcond=1e-12
-        )[0]
+        columns[:, 0], columns[:, 3], columns[:, 4] = seen, gx, gy
+        columns[:, 2] = gx * aside[0] + gy * aside[1]
+        found = np.linalg.lstsq(columns.T @ columns, columns.T @ exact, rcond=1e-12)[0]
         if found[0] <= 0:
             break
         step = found[2:] / found[0]
@@ -258,19 +321,35 @@ def _stepped(wanted: Plane, field: Plane, at: tuple[Plane, Plane], start: Move) 
     return best[1]
 
 
-def _blurred(plane: Plane, inside: Mask | None, blur: float) -> Plane:
-    """A plane blurred; of a masked one, from the pixels inside alone."""
+def _field(there: Plane, blur: float) -> Plane:
+    """A blurred plane and its slopes to the right and downwards: float32 (H, W, 3)."""
+    import cv2
+
+    plane = _blurred(there, None, blur)
+    slopes = (cv2.Sobel(plane, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    return np.asarray(cv2.merge([plane, *slopes]), np.float32)
+
+
+def _blurred(plane: Plane, inside: Mask | None, blur: float, near: Plane | None = None) -> Plane:
+    """A plane blurred; of a masked one, from the pixels inside alone, `near` if it is known."""
     import cv2
 
     if inside is None:
         return np.asarray(cv2.GaussianBlur(plane, (0, 0), blur), np.float32)
-    weight = inside.astype(np.float32)
-    total, near = (cv2.GaussianBlur(each, (0, 0), blur) for each in (plane * weight, weight))
-    return np.asarray(total / np.maximum(near, 1e-6), np.float32)
+    total = cv2.GaussianBlur(plane * inside.astype(np.float32), (0, 0), blur)
+    return np.asarray(total / (_near(inside, blur) if near is None else near), np.float32)
+
+
+def _near(inside: Mask, blur: float) -> Plane:
+    """How much of what a blur mixes into each pixel lies inside: float32 (H, W), above 0."""
+    import cv2
+
+    mixed = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), blur)
+    return np.asarray(np.maximum(mixed, 1e-6), np.float32)
 
 
 def _sampled(plane: Plane, x: Plane, y: Plane) -> Plane:
-    """Values at positions, float32 (N,); beyond the edge, those of the edge."""
+    """Values at positions, float32 (N,) or (N, 3); beyond the edge, those of the edge."""
     import cv2
 
     # OpenCV takes maps of at most 32,767 rows or columns: one row of as many is too long.
@@ -286,6 +365,17 @@ def _sampled(plane: Plane, x: Plane, y: Plane) -> Plane:
 
 def _correlation(wanted: Plane, seen: Plane) -> float:
     """Of two lots of grey values, in [-1, 1]; 0 where either is even."""
-    apart, other = wanted - wanted.mean(), seen - seen.mean()
-    size = float(np.linalg.norm(apart) * np.linalg.norm(other))
-    return float(apart @ other) / size if size > 1e-6 else 0.0  # noqa: PLR2004
+    return _correlated(*_centred(wanted), seen)
+
+
+def _correlated(apart: Plane, norm: float, seen: Plane) -> float:
+    """The same, of values about their mean and their norm with others."""
+    other, size = _centred(seen)
+    size *= norm
+    return float(apart @ other) / float(size) if size > 1e-6 else 0.0  # noqa: PLR2004
+
+
+def _centred(values: Plane) -> tuple[Plane, float]:
+    """Values about their mean, and their norm."""
+    apart = values - values.mean()
+    return apart, np.linalg.norm(apart)  # type: ignore[return-value] # float32: rounded as they are

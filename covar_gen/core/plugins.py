@@ -88,6 +88,8 @@ class Plugin:
         requires: modules the plugin imports, checked before anything is computed.
         extra: the extra of this package that installs them; None if all installations have them.
         repeatable: False where the same input need not give the same again: a service of others.
+        reads: by the option that names weights, patterns of the files that are read of them in a
+            repository; options whose files are not known beforehand are left out.
         model: `repo@revision` of its weights; None for a plugin without weights.
     """
 
@@ -96,6 +98,7 @@ class Plugin:
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     repeatable: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     model: str | None = None
 
     def __init__(self, options: PluginOptions | None = None) -> None:

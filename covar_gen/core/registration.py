@@ -13,14 +13,16 @@ cv2 is imported inside functions: the command line answers before it would be lo
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from covar_gen.core.arrays import Image, Mask, Matrix
 from covar_gen.core.imaging import object_box, warp
-from covar_gen.core.matching import SURE, best_move
+from covar_gen.core.matching import SURE, Subject, best_move
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +42,14 @@ _PIXELS = 64
 """Fewest pixels of an object that can be found again."""
 _CONTRAST = 3.0
 """Standard deviation of an object's grey values below which it has nothing to be found by."""
+
+
+_KEPT = 4
+"""Objects of which is kept what was worked out: photographs are edited before many backgrounds."""
+
+_subjects: dict[bytes, Subject] = {}
+_lock = Lock()
+"""Edits are measured in several threads."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +99,19 @@ def register(photograph: Image, mask: Mask, edited: Image) -> Estimate | NoEstim
     Raises:
         ValueError: the sizes differ.
     """
-    import cv2
-
     if photograph.shape != edited.shape or mask.shape != photograph.shape[:2]:
         sizes = f"{photograph.shape}, mask {mask.shape}, edited {edited.shape}"
         raise ValueError(f"an edited image must have the photograph's size, got {sizes}")
     height, width = mask.shape
     shrink = min(1.0, SIDE / max(height, width))
     size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
-    here, there = (_grey(image, size) for image in (photograph, edited))
-    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5  # noqa: PLR2004
+    subject = _subject(photograph, mask, size)
+    here, inside = subject.here, subject.inside
     if np.count_nonzero(inside) < _PIXELS:
         return NoEstimate("small_object")
     if float(here[inside].std()) < _CONTRAST:
         return NoEstimate("plain_object")
-    match, found = best_move(here, inside, there)
+    match, found = best_move(subject, _grey(edited, size))
     if match < min(MATCH + CHANCE / np.sqrt(np.count_nonzero(inside)), SURE):
         return NoEstimate("unlike", match)
     # From the measured size to the image's own; edges of both lie half a pixel outside centres.
@@ -142,6 +150,25 @@ def realigned(edited: Image, estimate: Estimate) -> tuple[Image, Mask]:
         borderMode=cv2.BORDER_REFLECT_101,
     )
     return np.where(known[..., None], moved, mirrored), known
+
+
+def _subject(photograph: Image, mask: Mask, size: tuple[int, int]) -> Subject:
+    """The object, as it is looked for; the last ones are kept, for the next background."""
+    import cv2
+
+    digest = hashlib.blake2b(photograph.tobytes(), digest_size=16)
+    digest.update(f"{mask.shape} {size}".encode() + np.packbits(mask).tobytes())
+    key = digest.digest()
+    with _lock:
+        found = _subjects.pop(key, None)
+        if found is None:
+            levels = mask.astype(np.float32)
+            inside = cv2.resize(levels, size, interpolation=cv2.INTER_AREA) > 0.5  # noqa: PLR2004
+            found = Subject(_grey(photograph, size), inside)
+        _subjects[key] = found
+        while len(_subjects) > _KEPT:
+            del _subjects[next(iter(_subjects))]
+    return found
 
 
 def _grey(image: Image, size: tuple[int, int]) -> Plane:

@@ -172,7 +172,7 @@ def chosen(
     else:
         what += f"; there is no GPU here, and the main memory has {min(room) / GIB:.1f} GiB"
     ways = []
-    if stage == "resident" and fits("swap", language):
+    if fits("swap", language):
         ways.append("set stage = 'swap'")
     if language == "full" and fits("swap", "int4"):
         ways.append("set language = 'int4'")

@@ -43,6 +43,14 @@ LEFT_OUT = frozenset({"safety_checker"})
 """Parts that are never loaded: a checker that blackens images without a word has no place in a
 benchmark."""
 
+FILES = (
+    INDEX,
+    *(f"*/{end}" for end in SETTINGS),
+    *(f"*/{stem}{middle}.safetensors" for stem in STEMS for middle in ("", "-0*")),
+    *(f"!{part}/*" for part in sorted(LEFT_OUT)),
+)
+"""Patterns of what is read of a pipeline's repository, told before its index is there."""
+
 
 class DiffusionOptions(PluginOptions):
     """How a pipeline is run; each plugin adds what it paints.
@@ -130,9 +138,9 @@ def find_pipeline(name: str, where: str, wanted: Sequence[str] | None = None) ->
     Raises:
         WeightsError: it cannot be had, or a part is missing.
     """
-    path, repo, revision = _place(name, where, [INDEX])
+    path, repo, revision = _place(name, where, [INDEX], FILES)
     parts = _named(_read(path / INDEX, where)) if wanted is None else tuple(wanted)
-    return _complete(path, repo, revision, where, (*parts,), [INDEX])
+    return _complete(path, repo, revision, where, (*parts,), [INDEX], FILES)
 
 
 def weights_of(folder: Folder) -> dict[str, list[Path]]:
@@ -220,7 +228,9 @@ def _spread(devices: Sequence[torch.device]) -> dict[str, Any]:
     return {"device_map": "balanced", "max_memory": room}
 
 
-def _place(name: str, where: str, files: list[str]) -> tuple[Path, str, str]:
+def _place(
+    name: str, where: str, files: list[str], told: Sequence[str] = ()
+) -> tuple[Path, str, str]:
     """The folder, and repository and revision where it is the Hub's."""
     path = Path(name).expanduser()
     if path.is_dir():
@@ -229,17 +239,25 @@ def _place(name: str, where: str, files: list[str]) -> tuple[Path, str, str]:
         mend = "Check the path, which is relative to the recipe"
         raise WeightsError(f"there is no folder {path}", where=where, mend=mend)
     repo, _, revision = name.partition("@")
-    return fetch(repo, files, revision=revision or None, where=where), repo, revision
+    found = fetch(repo, files, revision=revision or None, where=where, files=told)
+    return found, repo, revision
 
 
 def _complete(
-    path: Path, repo: str, revision: str, where: str, parts: tuple[str, ...], files: list[str]
+    path: Path,
+    repo: str,
+    revision: str,
+    where: str,
+    parts: tuple[str, ...],
+    files: list[str],
+    told: Sequence[str] = (),
 ) -> Folder:
     """Fetch what is lacking, and see that every part is there with its weights."""
 
     def get(endings: Sequence[str], among: Sequence[str]) -> Path:
         wanted = [f"{part}/{end}".removeprefix("./") for part in among for end in endings]
-        return fetch(repo, [*files, *wanted], revision=revision or None, where=where)
+        every = [*files, *wanted]
+        return fetch(repo, every, revision=revision or None, where=where, files=told)
 
     if repo:
         path = get([*SETTINGS, *_weights("safetensors")], parts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import ClassVar
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.plugins import Plugin
-from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_pipeline
+from covar_gen.neural.diffusion import FILES, DiffusionOptions, Folder, find_pipeline
 from covar_gen.neural.inpainting import InpaintingOptions, Painter
 
 
@@ -20,6 +21,7 @@ class PipelinePlugin(Plugin):
 
     options: DiffusionOptions
     parts: ClassVar[tuple[str, ...] | None] = None
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"weights": FILES}
     requires: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "transformers", "cv2")
     extra = "generate"
 

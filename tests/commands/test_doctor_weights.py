@@ -15,9 +15,11 @@ from covar_gen.commands.doctor_weights import Device, room
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted, all_with_weights
 from covar_gen.core import plugins
+from covar_gen.core.hub import command
 from covar_gen.core.pins import pin
 from covar_gen.core.recipe import read_recipe
 from covar_gen.editors.emu2 import Emu2Gen
+from covar_gen.neural.diffusion import FILES
 
 INPAINTING = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 COMMIT = "8a4288a76071f7280aedbdb3253bdb9e9d5d84bb"
@@ -74,7 +76,7 @@ def test_weights_that_are_not_here_are_announced_with_size_licence_and_command(
     weights = said[f"weights {INPAINTING}"]
     assert weights.fine
     assert weights.said.startswith("not here; about 4 GiB, for stable_diffusion.weights; Creative")
-    assert weights.mend.endswith(f"hf download {INPAINTING} --revision {COMMIT}")
+    assert weights.mend.endswith(f"type: {command(INPAINTING, None, FILES)}")
     assert said["download"].fine
     assert said["download"].said.startswith("about 4.0 GiB of weights into ")
     assert "from 4 GiB of GPU memory" in said["scale.inpainter = stable_diffusion"].said
@@ -88,7 +90,7 @@ def test_where_the_hub_must_not_be_asked_missing_weights_have_to_be_mended(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     weights = found(outpainted())[f"weights {INPAINTING}"]
     assert not weights.fine
-    assert weights.mend == f"With a network type: hf download {INPAINTING} --revision {COMMIT}"
+    assert weights.mend == f"With a network type: {command(INPAINTING, None, FILES)}"
 
 
 def test_weights_in_the_cache_are_told_with_commit_and_size_and_not_downloaded(

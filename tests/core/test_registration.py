@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
+from covar_gen.core import registration
 from covar_gen.core.arrays import Image, Mask
+from covar_gen.core.matching import Subject
 from covar_gen.core.registration import Estimate, NoEstimate, realigned, register
 
 SCENES: dict[str, tuple[Callable[[], Image], tuple[tuple[int, int], tuple[int, int]]]] = {
@@ -198,3 +201,39 @@ def test_a_small_object_must_be_more_alike_than_a_large_one() -> None:
     assert isinstance(found, NoEstimate)
     assert found.match is not None
     assert found.match > 0.5
+
+
+def test_an_object_is_worked_out_once_for_all_backgrounds_and_for_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registration, "_subjects", {})
+    made: list[Subject] = []
+
+    def counted(here: np.ndarray, inside: np.ndarray) -> Subject:
+        made.append(Subject(here, inside))
+        return made[-1]
+
+    monkeypatch.setattr(registration, "Subject", counted)
+    image, mask = scene("cat")
+    edits = [moved(image, mask, 1.1, (0.02, 0.01), seed=seed) for seed in range(3)]
+    first = [register(image, mask, edited) for edited in edits]
+    assert len(made) == 1
+    other, less = image.copy(), mask.copy()
+    other[mask] = 255 - other[mask]
+    less[: mask.shape[0] // 2] = False
+    assert register(other, mask, edits[0]) != first[0]
+    assert register(image, less, edits[0]) != first[0]
+    assert len(made) == 3
+    for level in range(5):
+        register(np.full_like(image, level), mask, edits[0])
+    assert len(registration._subjects) == 4
+    # Worked out anew, and by several threads at once: the same numbers.
+    with ThreadPoolExecutor(3) as pool:
+        again = list(pool.map(lambda edited: register(image, mask, edited), edits))
+    assert len(made) == 3 + 5 + 1
+    for one, two in zip(first, again, strict=True):
+        assert isinstance(one, Estimate)
+        assert isinstance(two, Estimate)
+        assert (one.scale, one.shift_x, one.shift_y, one.match) == (
+            two.scale, two.shift_x, two.shift_y, two.match,
+        )  # fmt: skip

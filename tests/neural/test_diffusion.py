@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,12 +19,14 @@ import torch
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 from diffusers.pipelines.pipeline_loading_utils import _assign_components_to_devices
 from diffusers.pipelines.stable_diffusion_xl import pipeline_stable_diffusion_xl_inpaint as xl
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file
 
 from covar_gen.core.errors import PluginError
+from covar_gen.core.hub import command
 from covar_gen.core.seeds import generator
 from covar_gen.neural import diffusion, room
-from covar_gen.neural.diffusion import find_pipeline, load_pipeline
+from covar_gen.neural.diffusion import FILES, find_pipeline, load_pipeline
 from covar_gen.neural.inpainting import (
     Filling,
     Hole,
@@ -253,3 +260,35 @@ def test_the_share_of_steps_that_is_made_is_near_the_strength(steps: int, hundre
     for transformer in (True, False):
         share = steps / steps_to_ask(steps, strength, transformer=transformer)
         assert abs(share - strength) <= max(1 / steps * strength, 1e-9)
+
+
+def test_what_to_type_fetches_what_is_read_of_a_pipeline_and_no_more() -> None:
+    words = shlex.split(command("me/pipeline", "v1", FILES))
+    # The client's own parser: offline it fails later than at a word that it does not know.
+    given = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    tool = str(Path(sys.executable).with_name("hf"))
+    asked = [tool, *words[1:], "--dry-run"]
+    done = subprocess.run(asked, check=False, env=given, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "offline" in (done.stdout + done.stderr).lower()
+    named = {
+        way: [b for a, b in pairwise(words) if a == f"--{way}"] for way in ("include", "exclude")
+    }
+    repository = [
+        "README.md", "model_index.json", "v1-5.safetensors", "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.bin",
+        "transformer/diffusion_pytorch_model-00001-of-2.safetensors",
+        "text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors",
+        "text_encoder/model.safetensors.index.json", "tokenizer/merges.txt",
+        "tokenizer_2/spiece.model",
+        "safety_checker/model.safetensors", "safety_checker/config.json",
+    ]  # fmt: skip
+    kept = filter_repo_objects(
+        repository, allow_patterns=named["include"], ignore_patterns=named["exclude"]
+    )
+    assert set(repository) - set(kept) == {
+        "README.md", "v1-5.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.bin", "text_encoder/model.fp16.safetensors",
+        "safety_checker/model.safetensors", "safety_checker/config.json",
+    }  # fmt: skip
