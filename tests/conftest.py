@@ -151,7 +151,8 @@ def recipe(tmp_path: Path, photographs: Path) -> Path:
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of `RECIPE`, one of whose photographs was refused; nobody may change it."""
     folder = tmp_path_factory.mktemp("finished")
-    (_photographs(folder / "photographs") / "disc" / "broken.png").write_bytes(b"no picture")
+    broken = _photographs(folder / "photographs") / "disc" / "p1-broken.png"
+    broken.write_bytes(b"no picture")
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     made = init(folder / "recipe.toml", folder / "run")
     _run_steps(made, None)

@@ -253,7 +253,7 @@ def test_a_kernel_that_refuses_to_write_more_is_one_line(finished_run: Run, tmp_
     assert not list((out / "data").rglob("scale/*"))
 
 
-@pytest.mark.parametrize("spoil", ["gone", "changed", "mask"])
+@pytest.mark.parametrize("spoil", ["gone", "changed", "swapped", "mask"])
 def test_a_file_of_the_run_that_is_not_its_rows_is_named(
     own_run: Run, tmp_path: Path, spoil: str
 ) -> None:
@@ -263,6 +263,9 @@ def test_a_file_of_the_run_that_is_not_its_rows_is_named(
     path = own_run.root / row["mask" if spoil == "mask" else "image"]
     if spoil == "gone":
         path.unlink()
+    elif spoil == "swapped":
+        other = next(row["image"] for row in rows if row["status"] == "ok")
+        path.write_bytes((own_run.root / other).read_bytes())
     else:
         data = bytearray(path.read_bytes())
         data[-20] ^= 1

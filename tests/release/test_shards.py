@@ -233,6 +233,21 @@ def test_a_census_counts_reasons_and_leaves_out_what_has_no_image(
     assert len(census.places["masks"]) == sum(r["mask"] is not None for r in rows)
 
 
+def test_rows_are_those_that_were_made_and_masks_those_that_are_there(finished_run: Run) -> None:
+    rows = pa.RecordBatch.from_pydict(
+        {
+            "key": ["a", "b", "c", "d"],
+            "subset": ["crop", "crop", "crop", "scale"],
+            "status": ["ok", "rejected", "ok", "ok"],
+            "mask": ["m", "m", None, "m"],
+        }
+    )
+    expected = {"crop": ["a", "c"], "masks": ["a", "d"], "manifest": ["a", "b", "c", "d"]}
+    for config, keys in expected.items():
+        contents = contents_of(finished_run, config, Encoder())
+        assert contents.chosen(rows)["key"].to_pylist() == keys
+
+
 def made_up(path: Path, rows: list[dict[str, object]]) -> Manifest:
     columns = [pa.array([row.get(f.name) for row in rows], f.type) for f in MANIFEST]
     pq.write_table(pa.Table.from_arrays(columns, schema=MANIFEST), path, row_group_size=3)
