@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covar_gen.core.errors import PluginError
-from covar_gen.core.plugins import unknown
+from covar_gen.core.values import unknown
 from covar_gen.evaluation.analyses.judge_agreement import judge_agreement
 from covar_gen.evaluation.judges import (
     Imported,

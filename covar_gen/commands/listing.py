@@ -6,6 +6,7 @@ from pathlib import Path
 
 from covar_gen.core import plugins
 from covar_gen.core.shipped import shipped
+from covar_gen.core.values import unknown
 from covar_gen.evaluation.models.zoo import zoo
 
 RECIPES, MODELS = "recipes", "models"
@@ -22,7 +23,7 @@ def listing(kind: str | None = None) -> dict[str, list[tuple[str, str]]]:
     """
     known = [*plugins.KINDS, RECIPES, MODELS]
     if kind is not None and kind not in known:
-        raise plugins.unknown("kind", kind, known, "")
+        raise unknown("kind", kind, known, "")
     kinds = [kind] if kind is not None else known
     found: dict[str, list[tuple[str, str]]] = {}
     for each in kinds:

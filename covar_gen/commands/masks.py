@@ -11,9 +11,9 @@ from covar_gen.commands.resolve import resolve
 from covar_gen.commands.run import run_all
 from covar_gen.core import plugins
 from covar_gen.core.errors import RecipeError
-from covar_gen.core.plugins import checked
 from covar_gen.core.recipe import Class, Recipe
 from covar_gen.core.store import Run, create_run
+from covar_gen.core.values import checked
 from covar_gen.evaluation.labels import assign, class_list
 from covar_gen.sources.labelled import Labelled
 from covar_gen.stage_masks import Masks

@@ -14,6 +14,7 @@ from covar_gen.core.plan import lacks
 from covar_gen.core.proposals import propose_backgrounds, propose_classes
 from covar_gen.core.recipe import Background, Class, Recipe
 from covar_gen.core.store import RECIPE, open_run
+from covar_gen.core.values import checked
 from covar_gen.editors.base import Editor
 from covar_gen.inpainters.base import Inpainter
 from covar_gen.neural.patches import Patches, patches_of
@@ -94,7 +95,7 @@ def knows_masks(kind: str, name: str, options: Mapping[str, Any] | None) -> bool
     base: type[Editor | Viewer] = Editor if kind == "editors" else Viewer
     plugin = plugins.find(kind, name, base)
     with contextlib.suppress(CovarError):
-        return plugin(plugins.checked(plugin.Options, dict(options or {}), name)).knows_masks
+        return plugin(checked(plugin.Options, dict(options or {}), name)).knows_masks
     return plugin.knows_masks
 
 

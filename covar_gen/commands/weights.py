@@ -13,6 +13,7 @@ from covar_gen.core.agreement import NETWORK
 from covar_gen.core.errors import CovarError, PluginError
 from covar_gen.core.pins import Pin, pin
 from covar_gen.core.recipe import Recipe
+from covar_gen.core.values import checked
 
 AGREEMENT = "agreement"
 """The section of [backgrounds] that names what measures redrawn objects; in manifests/*.csv it
@@ -184,7 +185,7 @@ def _tool(
     name = plugin.name()
     try:
         place = f"{where.rpartition('.')[0] or where}.options.{name}"
-        made = plugin(plugins.checked(plugin.Options, options, place))
+        made = plugin(checked(plugin.Options, options, place))
     except CovarError as error:
         return Tool(where, kind, name, refused=error)
     wanted = tuple(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from covar_gen.core.errors import RecipeError
-from covar_gen.core.plugins import checked
+from covar_gen.core.values import checked
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from covar_gen.core.agreement import Agreement
 from covar_gen.core.errors import RecipeError
 from covar_gen.core.lists import numbered_once, read_list
-from covar_gen.core.plugins import checked
 from covar_gen.core.proposals import Proposal
 from covar_gen.core.shipped import shipped
+from covar_gen.core.values import checked
 
 OptionsOf = dict[str, dict[str, Any]]
 """Options of plugins, by plugin name; checked by the plugin."""

@@ -28,8 +28,8 @@ from typing import Annotated
 from pydantic import Field
 
 from covar_gen.core.errors import RecipeError
-from covar_gen.core.plugins import checked
 from covar_gen.core.recipe import Section
+from covar_gen.core.values import checked
 
 MEND = "Correct it there; docs/how-to/publish.md has all keys"
 OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]

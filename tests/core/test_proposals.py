@@ -17,9 +17,9 @@ import pytest
 from covar_gen.core.answers import read_list
 from covar_gen.core.errors import CovarError, MissingExtraError, ProposalError, StorageError
 from covar_gen.core.imagenet import by_wnid
-from covar_gen.core.plugins import checked
 from covar_gen.core.prompts import load_prompt
 from covar_gen.core.proposals import Proposal, propose_backgrounds, propose_classes
+from covar_gen.core.values import checked
 
 KEY = "secret-key-of-the-test"
 

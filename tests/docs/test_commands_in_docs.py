@@ -27,11 +27,11 @@ from covar_gen.core import flow
 from covar_gen.core.files import Staging
 from covar_gen.core.pipeline import run_stage
 from covar_gen.core.plan import lacks
-from covar_gen.core.plugins import checked
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
 from covar_gen.core.store import open_run
+from covar_gen.core.values import checked
 from covar_gen.evaluation.error_sources import error_sources
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.zero_shot import evaluate

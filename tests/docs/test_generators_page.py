@@ -12,6 +12,7 @@ import pytest
 from covar_gen.core import plugins
 from covar_gen.core.pins import pin, pins
 from covar_gen.core.recipe import Backgrounds, Scale, Viewpoints
+from covar_gen.core.values import checked
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "generators.md"
 TEXT = PAGE.read_text("utf-8")
@@ -35,10 +36,10 @@ def test_a_recipes_options_are_options_of_its_plugins(block: str) -> None:
     for section, values in tomllib.loads(block).items():
         options: dict[str, dict[str, Any]] = values.pop("options", {})
         if values:
-            plugins.checked(SECTIONS[section], values, section)
+            checked(SECTIONS[section], values, section)
         for name, given in options.items():
             plugin = plugins.find(kind_of(name), name, plugins.Plugin)
-            plugins.checked(plugin.Options, given, f"{section}.options.{name}")
+            checked(plugin.Options, given, f"{section}.options.{name}")
 
 
 @pytest.mark.parametrize("row", rows_of("editor"), ids=lambda row: row[0].strip("`"))
@@ -53,7 +54,7 @@ def test_an_editors_defaults_are_those_of_the_code(row: list[str]) -> None:
         assert defaults["weights"] == weights.strip("`")
     for form in re.findall(r"`(\w+)`", forms):
         if "form" in defaults:
-            plugins.checked(options, {"form": form}, name)
+            checked(options, {"form": form}, name)
 
 
 def test_every_editor_with_weights_is_in_the_table() -> None:

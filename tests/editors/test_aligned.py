@@ -9,8 +9,8 @@ from skimage import data
 
 from covar_gen.core.arrays import Image, Rejected
 from covar_gen.core.errors import PluginError
-from covar_gen.core.plugins import checked
 from covar_gen.core.registration import Estimate, register
+from covar_gen.core.values import checked
 from covar_gen.editors.base import AlignmentOptions, Edit, EditRequest, aligned, pasted_back
 
 

@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covar_gen.core import plugins
 from covar_gen.core.errors import MissingExtraError, ModelError
 from covar_gen.core.shipped import shipped
+from covar_gen.core.values import unknown
 from covar_gen.evaluation.models.base import Model, Precision
 from covar_gen.evaluation.models.tokenizing import Tokenizer
 
@@ -211,5 +211,5 @@ def _toy_folder(name: str) -> Path:
     folder = shipped("manifests") / TOYS
     known = sorted(path.name for path in folder.glob("*/") if path.is_dir())
     if name not in known:
-        raise plugins.unknown("toy model", name, known, f"{TOY}{name}", ModelError)
+        raise unknown("toy model", name, known, f"{TOY}{name}", ModelError)
     return folder / name

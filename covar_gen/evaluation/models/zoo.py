@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from covar_gen.core import plugins
 from covar_gen.core.errors import ModelError
 from covar_gen.core.shipped import shipped
+from covar_gen.core.values import unknown
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def zoo(group: str | None = None) -> list[ZooEntry]:
     if group is None:
         return list(_entries())
     if group not in groups():
-        raise plugins.unknown("group of models", group, groups(), "", ModelError)
+        raise unknown("group of models", group, groups(), "", ModelError)
     return [entry for entry in _entries() if entry.group == group]
 
 
