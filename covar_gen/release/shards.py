@@ -39,35 +39,42 @@ Tick = Callable[[int], None]
 
 
 class HashedFile:
-    """A new file that knows the SHA-256 and the number of what was written to it."""
+    """A new file that knows the SHA-256 and the number of what was written to it.
+
+    A disk that is full is told by `check`, not by `write`: Arrow, when what it writes to fails
+    while it cuts pages by content, ends the whole process.
+    """
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         self._digest = hashlib.sha256()
-        self.path = path
+        self._error: OSError | None = None
         self.size = 0
         self.closed = False
 
     def write(self, data: Any) -> int:
-        """Append bytes, all of them.
-
-        Raises:
-            OSError: the disk is full, or fails otherwise.
-        """
+        """Append bytes, all of them; nothing any more after an error, or once it is closed."""
         view = memoryview(data).cast("B")
-        if self._handle < 0:
-            # Given up: what a writer says while it closes goes nowhere.
+        if self._handle < 0 or self._error is not None:
             return len(view)
-        self._digest.update(view)
         written = 0
-        while written < len(view):
-            try:
+        try:
+            while written < len(view):
                 written += os.write(self._handle, view[written:])
-            except OSError as error:
-                error.filename = str(self.path)
-                raise
+        except OSError as error:
+            self._error = error
+        self._digest.update(view)
         self.size += len(view)
         return len(view)
+
+    def check(self) -> None:
+        """Say what went wrong.
+
+        Raises:
+            OSError: the disk is full, or failed otherwise, since the file was begun.
+        """
+        if self._error is not None:
+            raise self._error
 
     def tell(self) -> int:
         """Bytes written so far."""
@@ -77,7 +84,12 @@ class HashedFile:
         """Nothing waits here."""
 
     def finish(self) -> str:
-        """Make the file durable; its SHA-256, in hex."""
+        """Make the file durable; its SHA-256, in hex.
+
+        Raises:
+            OSError: as `check`.
+        """
+        self.check()
         os.fsync(self._handle)
         self.close()
         return self._digest.hexdigest()
@@ -152,6 +164,7 @@ def write_shard(
         writer = open_writer(sink, contents.schema)
         for group in _groups(shard, contents, manifest, pool, threads):
             _write(writer, group, contents, written)
+            sink.check()
             tick(group.count)
         writer.close()
         writer = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -210,6 +213,40 @@ def test_pages_are_cut_by_content(tmp_path: Path) -> None:
     before, after = pages("before", values), pages("after", [b"one more" * 4000, *values])
     assert len(before) > 10
     assert len(before & after) >= len(before) - 3
+
+
+def test_a_disk_that_fills_while_pages_are_cut_ends_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = pa.schema([pa.field("file", pa.struct([pa.field("bytes", pa.binary())]))])
+    rng = np.random.Generator(np.random.PCG64(5))
+    rows = pa.table({"file": [{"bytes": rng.bytes(30_000)} for _ in range(200)]}, schema=schema)
+    sink = HashedFile(tmp_path / "file")
+    writer = shards.open_writer(sink, schema)
+
+    def full(_handle: int, _data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        # Arrow calls abort() where what it writes to raises an error here.
+        writer.write_table(rows)
+    with pytest.raises(OSError, match="No space left"):
+        sink.check()
+    writer.close()
+    with pytest.raises(OSError, match="No space left"):
+        sink.finish()
+    sink.close()
+
+
+def test_a_file_knows_what_was_written_to_it(tmp_path: Path) -> None:
+    sink = HashedFile(tmp_path / "file")
+    for part in (b"one", memoryview(b" two"), pa.py_buffer(b" three")):
+        sink.write(part)
+    assert sink.tell() == 13
+    assert sink.finish() == hashlib.sha256(b"one two three").hexdigest()
+    sink.write(b"too late")
+    assert (tmp_path / "file").read_bytes() == b"one two three"
 
 
 def test_a_census_counts_reasons_and_leaves_out_what_has_no_image(
