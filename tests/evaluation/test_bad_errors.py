@@ -20,7 +20,7 @@ from covar_gen.evaluation.analyses.error_sources import drivers
 from covar_gen.evaluation.analyses.error_sources import error_sources as shares
 from covar_gen.evaluation.error_sources import error_sources
 from covar_gen.evaluation.explained import Explained, explained, stored_maps
-from covar_gen.evaluation.masks import Masks
+from covar_gen.evaluation.masks import Masks, RunFiles
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.results import Results, open_results
 from covar_gen.evaluation.zero_shot import Settings, evaluate
@@ -61,13 +61,13 @@ def left_half(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Halves(Masks):
         def of(self, row: int) -> Mask | None:
-            width, height = SIZES[Path(str(self._paths[row].as_py())).stem]
+            width, height = SIZES[Path(str(self._places[row].as_py())).stem]
             mask = np.zeros((height, width), bool)
             mask[:, : width // 2] = True
             return mask
 
     def masks_of(_place: str, keys: Any, _content: Any) -> Masks:
-        return Halves(Path(), keys.combine_chunks(), "halves")
+        return Halves(RunFiles(Path()), keys.combine_chunks(), keys.combine_chunks())
 
     monkeypatch.setattr(stage, "masks_of", masks_of)
 

@@ -1,0 +1,78 @@
+"""Errors of models are explained on a release as on its run: the masks are in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from covar_gen.core.errors import DamagedRunError, IncompleteInputError
+from covar_gen.core.ranks import Ranks
+from covar_gen.core.store import Run
+from covar_gen.evaluation.data import open_data
+from covar_gen.evaluation.masks import masks_of
+from covar_gen.release.encoding import Encoder, Format
+from covar_gen.release.making import Options, publish_share
+
+Evaluated = tuple[pa.ChunkedArray, NDArray[np.int64]]
+
+
+def evaluated(place: Path) -> Evaluated:
+    """Keys and content of the images, as an evaluation keeps them."""
+    rows = open_data(str(place)).rows
+    content = [int(text[:16], 16) >> 1 for text in rows["sha256"].to_pylist()]
+    return rows["key"], np.array(content)
+
+
+def published(run: Run, out: Path, form: Format) -> Path:
+    publish_share(run, out, Options(Encoder(form)), Ranks(), threads=2)
+    return out
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_release_has_the_masks_of_its_run(
+    finished_run: Run, tmp_path: Path, form: Format
+) -> None:
+    release = published(finished_run, tmp_path / "release", form)
+    keys, content = evaluated(release)
+    found = masks_of(str(release), keys, content)
+    own_keys, own_content = evaluated(finished_run.root)
+    own = masks_of(str(finished_run.root), own_keys, own_content)
+    place = {key: number for number, key in enumerate(own_keys.to_pylist())}
+    assert found.count == own.count > 0
+    for row, key in enumerate(keys.to_pylist()):
+        one, other = found.of(row), own.of(place[key])
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            assert np.array_equal(one, other)
+    # An evaluation that was begun on the run goes on with its release.
+    assert found.digest == own.digest
+
+
+def test_masks_of_other_images_of_the_same_keys_are_not_taken(
+    finished_run: Run, tmp_path: Path
+) -> None:
+    release = published(finished_run, tmp_path / "release", "png")
+    keys, content = evaluated(release)
+    content[0] += 1
+    found = masks_of(str(release), keys, content)
+    assert found.of(0) is None
+    assert found.of(1) is not None
+    with pytest.raises(IncompleteInputError, match="none of the evaluated images"):
+        masks_of(str(release), keys, content + 1)
+
+
+def test_masks_that_are_damaged_are_one_line(finished_run: Run, tmp_path: Path) -> None:
+    release = published(finished_run, tmp_path / "release", "png")
+    keys, content = evaluated(release)
+    [path] = (release / "data" / "masks").glob("*.parquet")
+    found = masks_of(str(release), keys, content)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DamagedRunError, match="cannot be read") as refused:
+        found.of(1)
+    assert "\n" not in refused.value.line()
+    with pytest.raises(DamagedRunError, match="cannot be read"):
+        masks_of(str(release), keys, content)
