@@ -101,7 +101,8 @@ def errors(
         str | None, typer.Option(metavar="M[,M...]", help="names or groups; all if left out")
     ] = None,
     masks: Annotated[
-        str | None, typer.Option(help="a run with masks of the images; the evaluated run's own")
+        str | None,
+        typer.Option(help="a run or release with masks of the images; its own if left out"),
     ] = None,
     method: Annotated[str, typer.Option(help="see: covar-gen list methods")] = "cci",
     option: Annotated[
