@@ -112,12 +112,23 @@ def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
             return _native(alone[0], where, safety_checker=safety_checker)
         mend = f"Fetch them again: hf download {published.REPO} --local-dir {path}"
         place = _Place(where, path, "", lambda _: path, mend)
-    elif path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".safetensors":
+    elif is_own(name):
         mend = "Check the path, which is relative to the recipe"
         raise WeightsError(f"there is no {path}", where=where, mend=mend)
     else:
         place = _on_hub(name, where, folders)
     return _folder(place, folders)
+
+
+def is_own(name: str) -> bool:
+    """True if a checkpoint's name is that of the user's own files, there or not, and not the Hub's.
+
+    Args:
+        name: as `find` takes it.
+    """
+    path = Path(name).expanduser()
+    meant = path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".safetensors"
+    return meant or path.exists()
 
 
 def _on_hub(name: str, where: str, folders: Sequence[str]) -> _Place:

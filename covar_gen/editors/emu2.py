@@ -22,7 +22,7 @@ from pydantic import Field
 from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.editors._emu2_batches import Asked, Painted, make_ready, paint_all
-from covar_gen.editors._emu2_layouts import find
+from covar_gen.editors._emu2_layouts import find, is_own
 from covar_gen.editors._emu2_model import ENCODER, PAINTER
 from covar_gen.editors._emu2_painting import Canvas
 from covar_gen.editors._emu2_placing import Language, Placement, Stage
@@ -70,7 +70,9 @@ class Emu2Gen(Editor):
             canvas: square: as the model was made, and stretched to the photograph's size;
                 photograph: of the photograph's shape and about the area of the square. Which of
                 them keeps proportions depends on what the model makes of what it sees squeezed.
-            paste_back: put the object's own pixels back into the picture; the paper does not.
+            paste_back: put the object's own pixels back into the picture, over the one that the
+                model has drawn; the paper does not. Where that lies elsewhere it stays beside it:
+                `alignment` is asked first.
             safety_checker: reject pictures that the checkpoint's safety checker flags, and paint
                 them again; the authors' pipeline blackens them.
             dtype: float32, bfloat16 or float16; auto: bfloat16 on a GPU, else float32.
@@ -119,6 +121,17 @@ class Emu2Gen(Editor):
         """
         checker = self.options.safety_checker
         return find(self.options.weights, "emu2.weights", safety_checker=checker)
+
+    def check(self) -> None:
+        """Look at files of the user's own, headers and settings; the Hub is not asked.
+
+        A run that could not paint its backgrounds is told before hours of masks.
+
+        Raises:
+            WeightsError: they are not there, incomplete or cut off, or no Emu2-Gen.
+        """
+        if is_own(self.options.weights):
+            _ = self.weights
 
     def identity(self) -> dict[str, Json]:
         """Name, version and options; for the weights, the hash of their content.
@@ -250,6 +263,7 @@ class Emu2Gen(Editor):
             return Rejected("flagged", params, again=True)
         height, width = request.image.shape[:2]
         edited = resized(levels, (height, width))
-        if self.options.paste_back:
-            return pasted_back(request, Edit(edited, params=params))
-        return aligned(request, edited, self.options, params)
+        found = aligned(request, edited, self.options, params)
+        if isinstance(found, Edit) and self.options.paste_back:
+            return pasted_back(request, found)
+        return found

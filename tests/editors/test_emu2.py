@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -204,6 +205,13 @@ def test_the_object_is_put_back_where_that_is_asked_for(tiny: Made) -> None:
     assert (tiny(paste_back=True).knows_masks, tiny().knows_masks) == (True, False)
 
 
+def test_an_object_drawn_elsewhere_is_refused_before_another_is_put_beside_it(tiny: Made) -> None:
+    found = rejected(tiny(paste_back=True, alignment="refuse").edit([request()]))
+    assert (found.reason, found.again) == ("object_not_found", True)
+    kept = only(tiny(paste_back=True).edit([request()]))
+    assert kept.columns["object_match"] == found.columns["object_match"]
+
+
 def test_a_half_type_is_recorded_and_is_close(tiny: Made) -> None:
     exact, half = (tiny(dtype=dtype) for dtype in ("float32", "bfloat16"))
     one, other = (only(each.edit([request()])) for each in (exact, half))
@@ -327,9 +335,12 @@ def test_networks_that_do_not_fit_are_told_with_what_would(
     networks = tiny(stage="swap")._networks
     assert networks is not None
 
+    ready = networks.staged.ready
+
     def full(group: str) -> None:
         if group == which:
             raise torch.OutOfMemoryError("full")
+        ready(group)
 
     monkeypatch.setattr(networks.staged, "ready", full)
     with pytest.raises(DeviceMemoryError, match=f"Emu2's {which}") as caught:
@@ -398,6 +409,28 @@ def test_a_checker_that_is_wanted_must_be_there(tmp_path: Path, tiny_emu2: Modul
     with pytest.raises(WeightsError, match="safety_checker"):
         editor(place).setup()
     editor(place, safety_checker=False).setup()
+
+
+def test_files_of_ones_own_are_looked_at_before_a_run_computes_anything(
+    folder: Path, tmp_path: Path
+) -> None:
+    editor(folder).check()
+    bare = Path(shutil.copytree(folder, tmp_path / "bare"))
+    shutil.rmtree(bare / "safety_checker")
+    editor(bare, safety_checker=False).check()
+    with pytest.raises(WeightsError, match=r"lacks safety_checker/config\.json"):
+        editor(bare).check()
+    with pytest.raises(WeightsError, match="there is no"):
+        editor(tmp_path / "nowhere").check()
+
+
+def test_the_hub_is_not_asked_when_a_run_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("covar_gen.editors.emu2.find", never)
+    for name in ("BAAI/Emu2-Gen", "mine/emu2@main"):
+        make("editors", "emu2", Editor, {"weights": name}).check()  # type: ignore[type-abstract]
 
 
 # What is refused.

@@ -15,6 +15,7 @@ import torch
 from PIL import Image as Pillow
 
 from covar_gen.core.errors import PluginError, WeightsError
+from covar_gen.editors._emu2_language import _mask
 from covar_gen.editors._emu2_layouts import find
 from covar_gen.editors._emu2_loading import load
 from covar_gen.editors._emu2_model import PAINTER, Networks
@@ -187,6 +188,13 @@ def test_a_picture_does_not_depend_on_those_beside_it(tiny: Networks) -> None:
         for other in range(one):
             assert np.abs(pictures[one] - pictures[other]).max() > 0.01
     np.testing.assert_allclose(pictures[2], pictures[5], rtol=0, atol=1e-4)
+
+
+def test_nothing_looks_at_what_stands_before_a_sequence_and_no_place_looks_at_nothing() -> None:
+    """Where a place looks at nothing, some devices answer with what is no number."""
+    (short,), (whole,) = _mask(torch.tensor([2, 0]), 4)
+    assert short.int().tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    assert torch.equal(whole, torch.ones(4, 4).tril().bool())
 
 
 def picture(networks: Networks, *parts: Any, seed: int = 1, canvas: Canvas = SMALL) -> Any:
