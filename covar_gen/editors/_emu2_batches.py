@@ -7,6 +7,7 @@ the last pictures looked at in other threads.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 S = TypeVar("S")
+
+log = logging.getLogger("covar_gen")
 
 WHERE = "emu2"
 """Named in messages."""
@@ -81,10 +84,28 @@ def paint_all(
     Raises:
         PluginError: what is asked is nothing that the model takes.
         DeviceMemoryError: the device's memory does not suffice for the networks, or for a single
-            picture.
+            picture, also where networks make room for each other unless `stage` forbids it.
     """
     if not asked:
         return []
+    try:
+        return _painted(networks, asked, most, finish)
+    except DeviceMemoryError:
+        if not networks.staged.can_give_way:
+            raise
+    # Outside of the except clause: its traceback keeps the failed pass's memory alive.
+    networks.staged.give_way()
+    log.warning("emu2: beside all networks there is no room for a picture; from now on they swap")
+    return _painted(networks, asked, most, finish)
+
+
+def _painted(
+    networks: Networks,
+    asked: Sequence[Asked],
+    most: int,
+    finish: Callable[[int, Painted], R],
+) -> list[R]:
+    """See `paint_all`."""
     make_ready(networks, ENCODER)
     wanted = _read(networks, asked, most)
     make_ready(networks, PAINTER)

@@ -191,6 +191,8 @@ class Staged:
         stage: resident or swap.
     """
 
+    stage: Stage
+
     def __init__(
         self,
         weights: Weights,
@@ -258,6 +260,16 @@ class Staged:
         gc.collect()
         if any(device.type == "cuda" for device in self.placement.devices):
             torch.cuda.empty_cache()
+
+    @property
+    def can_give_way(self) -> bool:
+        """True if all groups are kept loaded without having been asked for."""
+        return self.placement.stage == "auto" and self.stage == "resident"
+
+    def give_way(self) -> None:
+        """From now on, have groups make room for each other."""
+        self.release()
+        self.stage = "swap"
 
     def _connect(self) -> None:
         """Have what the language model's layers are given follow them to their devices."""

@@ -80,7 +80,7 @@ class Emu2Gen(Editor):
             attempts: how often an image is painted at most, where the result cannot be used.
             stage: resident: all networks stay loaded, 74 GiB in bfloat16; swap: tower and language
                 model, 68 GiB, make room for the painter and are read again for the next images;
-                auto: resident where there is room for it and for the pictures.
+                auto: resident where there is room for it and for the pictures, else swap.
             devices: GPUs of a process, over which the language model's layers are spread.
             language: full: the language model in `dtype`; int4: its matrices in 4 bits (extra
                 int4), which gives other pictures and takes 29 GiB, under swap 24.

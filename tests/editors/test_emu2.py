@@ -328,6 +328,37 @@ def test_too_little_memory_for_one_is_said_in_a_line(tiny: Made) -> None:
     hook.remove()
 
 
+@pytest.mark.parametrize("stage", ["auto", "resident"])
+def test_networks_make_room_where_no_picture_fits_beside_them_unless_they_must_stay(
+    stage: str, folder: Path, tiny: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = editor(folder, stage=stage)
+    found.setup()
+    networks = found._networks
+    assert networks is not None
+    assert networks.staged.stage == "resident"
+    tower: Any = networks.tower
+
+    def full(*_: Any) -> None:
+        if not tower.cls_token.is_meta:
+            raise torch.OutOfMemoryError("full")
+
+    networks.painter.unet.register_forward_pre_hook(full)
+    if stage == "resident":
+        with pytest.raises(DeviceMemoryError, match="single image"):
+            found.edit([request()])
+        return
+    with caplog.at_level("WARNING", logger="covar_gen"):
+        answer = only(found.edit([request()]))
+        again = only(found.edit([request()]))
+    assert len(caplog.records) == 1
+    assert networks.staged.stage == "swap"
+    plain = only(tiny().edit([request()]))
+    assert (answer.image == plain.image).all()
+    assert (again.image == plain.image).all()
+    assert answer.params == plain.params
+
+
 @pytest.mark.parametrize("which", [ENCODER, PAINTER])
 def test_networks_that_do_not_fit_are_told_with_what_would(
     which: str, tiny: Made, monkeypatch: pytest.MonkeyPatch
