@@ -55,6 +55,9 @@ UNLIKE: Mapping[str, Any] = {
 }  # fmt: skip
 """What Emu2-Gen's tower is not, by the name of the setting; another value is refused."""
 
+THETA = 10000.0
+"""Base of the language model's rotary positions: LLaMA's, which transformers takes anyway."""
+
 INDICES = ("safetensors.index.bf16.json", "safetensors.index.json")
 SINGLE = ("bf16.safetensors", "safetensors")
 """How the names of an index, and of weights in one file, end: the bfloat16 variant first."""
@@ -304,6 +307,7 @@ def _encoder(config: dict[str, Any], place: _Place) -> dict[str, dict[str, Any]]
     assert isinstance(tower, dict)
     odd = [name for name, value in UNLIKE.items() if tower.get(name, value) != value]
     odd += [name for name in ("rope_scaling", "attention_bias") if config.get(name)]
+    odd += ["rope_theta"] if config.get("rope_theta", THETA) != THETA else []
     if odd:
         what = f"{ENCODER}/config.json of {place.path} asks for another network: {', '.join(odd)}"
         raise place.error(what, "Name the weights of Emu2-Gen, as they are published")

@@ -299,7 +299,12 @@ def test_biases_of_unequal_length_are_not_joined(native: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("rope_scaling", {"type": "linear", "factor": 2.0}), ("attention_bias", 1)]
+    ("key", "value"),
+    [
+        ("rope_scaling", {"type": "linear", "factor": 2.0}),
+        ("attention_bias", 1),
+        ("rope_theta", 500000.0),
+    ],
 )
 def test_settings_of_another_language_model_are_refused(hub: Path, key: str, value: Any) -> None:
     without(hub / ENCODER / "config.json", key, value)
