@@ -294,6 +294,45 @@ def test_a_picture_without_numbers_or_all_black_is_refused_to_be_made_again(fold
     assert isinstance(found.fill([request()])[0], Filled)
 
 
+@pytest.mark.parametrize("family", ["sd", "flux"])
+def test_the_pipeline_is_told_the_guidance_in_batches_of_the_size_asked_for(
+    folders: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = plugin(folders / family, guidance=3.5, batch=2, steps=1)
+    kind = type(found.painter.pipe)
+    call, asked = kind.__call__, []
+
+    def remember(pipe: Any, **given: Any) -> Any:
+        asked.append(given)
+        return call(pipe, **given)
+
+    monkeypatch.setattr(kind, "__call__", remember)
+    answers = found.fill([request(f"k{seed}", seed) for seed in range(5)])
+    assert all(isinstance(answer, Filled) for answer in answers)
+    assert [len(each["prompt"]) for each in asked] == [2, 2, 1]
+    assert {each["guidance_scale"] for each in asked} == {3.5}
+
+
+def test_a_single_value_that_is_no_number_spoils_its_own_picture_alone(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = plugin(folders / "sd", steps=1)
+    painted = found.painter._painted
+
+    def spoiled(items: Any) -> list[np.ndarray]:
+        pictures = painted(items)
+        pictures[1][40, 30, 2] = np.inf
+        return pictures
+
+    monkeypatch.setattr(found.painter, "_painted", spoiled)
+    first, second, third = found.fill([request(f"k{seed}", seed) for seed in range(3)])
+    assert isinstance(first, Filled)
+    assert isinstance(second, Rejected)
+    assert (second.reason, second.again) == ("bad_output", True)
+    assert second.params["output"] == "not_finite"
+    assert isinstance(third, Filled)
+
+
 def test_too_little_memory_halves_the_batch_and_says_so(folders: Path) -> None:
     asked = [request(f"k{seed}", seed) for seed in range(4)]
     found = plugin(folders / "sd")
