@@ -250,6 +250,16 @@ def test_the_object_of_a_view_takes_the_place_of_the_parents() -> None:
     assert (image[~there] == 200).all()
 
 
+def test_a_view_that_is_lower_than_the_parent_stands_on_the_same_ground() -> None:
+    background = np.full((40, 60, 3), 200, np.uint8)
+    tile = tile_with((8, 16, 56, 48), (0, 200, 0))  # 48 wide, 32 high
+    found = recomposed(tile, lifted(tile, 12, 0.05), background, (20, 10, 30, 34))
+    assert found is not None
+    rows, columns = (np.flatnonzero(found[1].any(axis)) for axis in (1, 0))
+    assert (rows[0], rows[-1]) == (18, 33)  # 16 high, not hanging from the upper edge
+    assert (columns[0], columns[-1]) == (13, 36)  # 24 wide, as the parent is high; centred
+
+
 def test_an_object_that_is_placed_wholly_outside_the_frame_is_none() -> None:
     tile = tile_with((0, 30, 64, 34), (0, 200, 0))
     background = np.zeros((20, 20, 3), np.uint8)
