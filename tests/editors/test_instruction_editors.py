@@ -297,6 +297,37 @@ def test_the_sentence_is_asked_word_for_word_with_a_generator_for_each(
             assert levels[height // 2, width // 2] == 0, "the object is not"
 
 
+@pytest.mark.parametrize(
+    ("name", "form", "options", "told"),
+    [
+        (
+            "instruct_pix2pix", None, {"guidance": 2.5, "image_guidance": 1.25},
+            {"guidance_scale": 2.5, "image_guidance_scale": 1.25},
+        ),
+        (
+            "flux_kontext", "edit", {"guidance": 2.5, "true_guidance": 1.5, "avoid": "people"},
+            {"guidance_scale": 2.5, "true_cfg_scale": 1.5, "negative_prompt": ["people"]},
+        ),
+        ("flux2_klein", "edit", {"guidance": 2.5}, {"guidance_scale": 2.5}),
+        (
+            "qwen_image_edit", "edit", {"guidance": 2.5},
+            {"true_cfg_scale": 2.5, "negative_prompt": [" "]},
+        ),
+    ],
+)  # fmt: skip
+def test_a_class_is_told_the_guidance_under_its_own_names(
+    made: Made, name: str, form: str | None, options: dict[str, Any], told: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    found = made(name, form, **options)
+    recorder = recorded(found, monkeypatch)
+    (edit,) = edits(found, request())
+    (call,) = recorder.asked
+    assert {key: call[key] for key in told} == told
+    recorded_as = {key: edit.params[key] for key in told if key != "negative_prompt"}
+    assert recorded_as == {key: told[key] for key in recorded_as}
+
+
 @pytest.mark.parametrize(("name", "form"), INPAINTS)
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 def test_as_many_steps_are_made_as_are_said(

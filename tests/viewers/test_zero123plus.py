@@ -396,6 +396,23 @@ def test_a_canvas_without_numbers_is_refused(
     ] * 2
 
 
+def test_the_networks_are_asked_what_the_options_say(
+    components: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = viewer(components, steps=3, guidance=2.5, prompt="mug", tile=96)
+    told: list[Asked] = []
+
+    def make_grey(
+        _self: object, images: list[Any], _noises: object, asked: Asked, *_: object
+    ) -> Any:
+        told.append(asked)
+        return np.full((len(images), asked.height, asked.width, 3), 0.5, np.float32)
+
+    monkeypatch.setattr(Zero123, "make", make_grey)
+    found.views([request()])
+    assert told == [Asked(steps=3, guidance=2.5, width=192, height=288, prompt="mug")]
+
+
 def test_normals_give_the_view_its_mask(components: Path) -> None:
     found = viewer(components, normals=str(components / "controlnet"))
     (view,) = views(found.views([request(wanted=(2,))])[0])
