@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from covar_gen.neural.quiet import quiet
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -132,7 +134,8 @@ class Painter:
 
         if self.vae.config.force_upcast and self.vae.dtype == torch.float16:
             # Its numbers are too large for float16: the picture would be black.
-            self.vae.to(torch.float32)
+            with quiet(("diffusers",)):
+                self.vae.to(torch.float32)
         scaled = (latents / self.vae.config.scaling_factor).to(self.vae.device, self.vae.dtype)
         pictures = [self.vae.decode(each[None]).sample.float().cpu() for each in scaled]
         shown = (torch.cat(pictures) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)

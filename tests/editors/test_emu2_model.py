@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -310,13 +311,19 @@ def test_a_canvas_may_have_any_shape(tiny: Networks) -> None:
 
 
 def test_what_float16_cannot_hold_is_decoded_in_float32(
-    given: Given, tiny_emu2: ModuleType
+    given: Given, tiny_emu2: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     networks, known = given(dtype=torch.float16), tiny_emu2.recorded("t2i")
     parts, seed, canvas = tiny_emu2.case("t2i")
-    found = picture(networks, *parts, seed=seed, canvas=canvas)
+    diffusers = logging.getLogger("diffusers")
+    diffusers.addHandler(caplog.handler)
+    try:
+        found = picture(networks, *parts, seed=seed, canvas=canvas)
+    finally:
+        diffusers.removeHandler(caplog.handler)
     assert networks.painter.unet.dtype == torch.float16
     assert networks.painter.vae.dtype == torch.float32
+    assert not caplog.records
     assert np.abs(found - known["image"][0]).mean() < 0.005
 
 
