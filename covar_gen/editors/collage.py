@@ -92,7 +92,8 @@ class Collage(Editor):
     @cached_property
     def _photographs(self) -> BackgroundPhotographs | None:
         folder = self.options.photographs
-        return None if folder is None else BackgroundPhotographs(Path(folder).expanduser())
+        where = "backgrounds.options.collage.photographs"
+        return None if folder is None else BackgroundPhotographs(Path(folder).expanduser(), where)
 
     def _edit(self, request: EditRequest) -> Edit | Rejected:
         image = check_image(request.image, request.key)

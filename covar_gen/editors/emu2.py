@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
-from covar_gen.core.plugins import PluginOptions, WeightsName
+from covar_gen.core.plugins import PluginOptions, RecipePath, WeightsName
 from covar_gen.editors._emu2_batches import Asked, Painted, make_ready, paint_all
 from covar_gen.editors._emu2_layouts import find, is_own
 from covar_gen.editors._emu2_model import ENCODER, PAINTER
@@ -28,6 +29,7 @@ from covar_gen.editors._emu2_painting import Canvas
 from covar_gen.editors._emu2_placing import Language, Placement, Stage
 from covar_gen.editors._emu2_published import REPO
 from covar_gen.editors._emu2_room import published_gib, thriftier
+from covar_gen.editors._scenes.photographs import BackgroundPhotographs
 from covar_gen.editors.base import (
     AlignmentOptions,
     Edit,
@@ -63,6 +65,10 @@ class Emu2Gen(Editor):
             mode: edit: the photograph, then the sentence, as the authors have it; text: the
                 sentence alone; autoencode: the photograph alone, drawn again without the language
                 model: what a picture is like that nothing was to be changed in.
+            references: of mode edit: a folder of pictures, relative to the recipe, that are shown
+                between photograph and sentence: those of the row's background, by number
+                (`07.jpg`) or description (`swampy area.jpg`), or all of a sub-folder so named. A
+                background without any is refused.
             steps: of denoising.
             guidance: how strongly the picture follows what was asked; 1: it is not guided, and
                 takes half the time.
@@ -89,6 +95,7 @@ class Emu2Gen(Editor):
         weights: WeightsName = REPO
         weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
         mode: Literal["edit", "text", "autoencode"] = "edit"
+        references: RecipePath | None = None
         steps: int = Field(default=50, ge=1, le=1000)
         guidance: float = Field(default=3.0, ge=1, le=100)
         size: int = Field(default=1024, ge=SHORTEST, le=4096, multiple_of=MULTIPLE)
@@ -101,6 +108,13 @@ class Emu2Gen(Editor):
         stage: Stage = "auto"
         devices: int = Field(default=1, ge=1, le=16)
         language: Language = "full"
+
+        @model_validator(mode="after")
+        def _shown_where_they_are_read(self) -> Self:
+            if self.references is not None and self.mode != "edit":
+                msg = f"references are shown in mode = 'edit' only, not in {self.mode!r}"
+                raise ValueError(msg)
+            return self
 
     options: Options
     requires = ("torch", "diffusers", "transformers", "accelerate", "sentencepiece", "cv2")
@@ -129,7 +143,10 @@ class Emu2Gen(Editor):
 
         Raises:
             WeightsError: they are not there, incomplete or cut off, or no Emu2-Gen.
+            RecipeError: the references are no folder, or there is no picture in it.
         """
+        if self._references is not None:
+            self._references.digest()
         if is_own(self.options.weights):
             _ = self.weights
 
@@ -139,8 +156,14 @@ class Emu2Gen(Editor):
         Raises:
             WeightsError: they cannot be had.
         """
-        options = self.options.model_dump(mode="json")
-        return {**super().identity(), "options": {**options, "weights": self.weights.identity()}}
+        digest = None if self._references is None else f"sha256:{self._references.digest()}"
+        own = {"weights": self.weights.identity(), "references": digest}
+        return {**super().identity(), "options": {**self.options.model_dump(mode="json"), **own}}
+
+    @cached_property
+    def _references(self) -> BackgroundPhotographs | None:
+        folder, where = self.options.references, "backgrounds.options.emu2.references"
+        return None if folder is None else BackgroundPhotographs(Path(folder).expanduser(), where)
 
     def memory_gib(self) -> float | None:
         """GiB that each GPU needs for the published checkpoint; None for the user's own files."""
@@ -196,9 +219,10 @@ class Emu2Gen(Editor):
             Edits as `editors.base.aligned` makes them or, where the object is put back, with the
             photograph's mask and a known_pixel_max_diff of 0. Params: mode, steps, guidance,
             scheduler, dtype, device, language and the model's canvas (height, width); `batch` if
-            less than the batch fitted into memory. Or Rejected: empty_mask; too_long, where the
-            canvas has the photograph's shape; and, to be made again, bad_output, flagged,
-            object_moved and object_not_found.
+            less than the batch fitted into memory; `references`, files and their SHA-256. Or
+            Rejected: empty_mask; too_long, where the canvas has the photograph's shape;
+            no_reference; background_photograph_unreadable; and, to be made again, bad_output,
+            flagged, object_moved and object_not_found.
 
         Raises:
             PluginError: the sentence holds one of the model's special tokens, or is too long.
@@ -212,11 +236,13 @@ class Emu2Gen(Editor):
             height, width = image.shape[:2]
             if not check_mask(request.mask, image.shape, f"mask of {request.key}").any():
                 continue
-            canvas = self._canvas((height, width))
+            canvas, parts = self._canvas((height, width)), self._parts(request)
             if canvas is None:
                 found[place] = Rejected("too_long")
+            elif isinstance(parts, Rejected):
+                found[place] = parts
             else:
-                asked[place] = Asked(self._parts(request), request.seed, canvas)
+                asked[place] = Asked(parts, request.seed, canvas)
         places = list(asked)
 
         def finish(number: int, painted: Painted) -> Edit | Rejected:
@@ -237,23 +263,34 @@ class Emu2Gen(Editor):
             height, width = near_area(photograph, options.size, MULTIPLE)
         return Canvas(height, width, options.steps, options.guidance)
 
-    def _parts(self, request: EditRequest) -> list[Part]:
+    def _parts(self, request: EditRequest) -> list[Part] | Rejected:
         """What the model is given for a photograph."""
         from PIL import Image as Pillow
 
-        picture = Pillow.fromarray(request.image)
-        parts: dict[str, list[Part]] = {
-            "edit": [picture, request.prompt],
-            "text": [request.prompt],
-            "autoencode": [picture],
-        }
-        return parts[self.options.mode]
+        if self.options.mode == "text":
+            return [request.prompt]
+        shown: list[Part] = [Pillow.fromarray(request.image)]
+        if self.options.mode == "autoencode":
+            return shown
+        if self._references is not None:
+            names = self._references.of(request.background_id, request.background)
+            if not names:
+                return Rejected("no_reference", {"background": request.background})
+            for name in names:
+                picture = self._references.whole(name)
+                if isinstance(picture, Rejected):
+                    return picture
+                shown.append(Pillow.fromarray(picture))
+        return [*shown, request.prompt]
 
     def _answer(self, request: EditRequest, painted: Painted) -> Edit | Rejected:
         picture = painted.picture
         params: dict[str, Json] = {**self._how, "canvas": list(picture.shape[:2])}
         if painted.batch is not None:
             params["batch"] = painted.batch
+        if self._references is not None:
+            names = self._references.of(request.background_id, request.background)
+            params["references"] = {name: self._references.digests[name] for name in names}
         if not np.isfinite(picture).all():
             return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
         levels = np.rint(picture * 255).astype(np.uint8)

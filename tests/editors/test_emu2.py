@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from covar_gen.core.arrays import Rejected
-from covar_gen.core.errors import DeviceMemoryError, PluginError, WeightsError
+from covar_gen.core.errors import DeviceMemoryError, PluginError, RecipeError, WeightsError
 from covar_gen.core.pins import revision_of
 from covar_gen.core.plugins import make
 from covar_gen.editors._emu2_batches import paint_all
@@ -132,6 +135,66 @@ def test_an_edit_follows_photograph_prompt_and_seed_to_the_bit(tiny: Made) -> No
         request(image=request().image[::-1].copy()),
     ):
         assert (only(tiny().edit([changed])).image != plain).any()
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    """Two pictures of background 1, one of background 2."""
+    (tmp_path / "01").mkdir()
+    for number, name in enumerate(("01/b.png", "01/a.png", "forest.png")):
+        levels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(levels).save(tmp_path / name)
+    return tmp_path
+
+
+def test_pictures_of_the_background_are_shown_between_photograph_and_sentence(
+    folder: Path, tiny: Made, references: Path
+) -> None:
+    plain = request()
+    forest = request(background_id=2, background="forest")
+    lacking = request(background_id=3, background="moon")
+    shown = editor(folder, references=str(references))
+    shown.setup()
+    networks = shown._networks
+    assert networks is not None
+    given: list[list[Any]] = []
+    real = networks.shown
+    networks.shown = lambda parts: given.append(list(parts)) or real(parts)  # type: ignore[assignment, func-returns-value]
+    found = shown.edit([plain, forest, lacking])
+    files = [references / "01/a.png", references / "01/b.png"]
+    [first] = [parts for parts in given if len(parts) == 4]
+    [second] = [parts for parts in given if len(parts) == 3]
+    assert np.array_equal(np.asarray(first[0]), plain.image)
+    for part, file in zip(first[1:3], files, strict=True):
+        assert np.array_equal(np.asarray(part), np.asarray(Image.open(file)))
+    assert first[3] == second[2] == PROMPT
+    one, other = edits(found[:2])
+    assert (one.image != only(tiny().edit([plain])).image).any()
+    said = {file.relative_to(references).as_posix(): file.read_bytes() for file in files}
+    assert one.params["references"] == {
+        name: hashlib.sha256(data).hexdigest() for name, data in said.items()
+    }
+    assert list(other.params["references"]) == ["forest.png"]  # type: ignore[arg-type]
+    assert rejected(found[2:]).reason == "no_reference"
+
+
+def test_references_are_part_of_what_a_table_is_made_with(folder: Path, references: Path) -> None:
+    def said() -> object:
+        return editor(folder, references=str(references)).identity()["options"]
+
+    before = said()
+    assert str(references) not in json.dumps(before)
+    assert before == said()
+    (references / "forest.png").write_bytes((references / "01" / "a.png").read_bytes())
+    assert before != said()
+
+
+def test_references_that_cannot_be_shown_are_one_line(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="mode = 'edit' only"):
+        editor(folder, references=str(tmp_path), mode="text")
+    with pytest.raises(RecipeError, match="no photograph in") as refused:
+        editor(folder, references=str(tmp_path)).check()
+    assert "emu2.references" in refused.value.line()
 
 
 def test_batches_are_cut_and_answers_stay_with_their_requests(tiny: Made) -> None:

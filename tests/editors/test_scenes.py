@@ -196,7 +196,7 @@ def test_photographs_are_matched_by_number_description_and_sub_folder(tmp_path: 
     ):
         _photograph(tmp_path / name, "red")
     (tmp_path / "7.txt").write_text("no photograph")
-    folder = BackgroundPhotographs(tmp_path)
+    folder = BackgroundPhotographs(tmp_path, "photographs")
     names = ["07.png", "7.jpg", "7/a.png", "Swampy_Area.png", "swampy area/b.png"]
     assert folder.of(7, "swampy area") == names
     assert folder.of(17, "market") == ["17.png"]
@@ -206,32 +206,34 @@ def test_photographs_are_matched_by_number_description_and_sub_folder(tmp_path: 
 
 def test_a_number_is_never_taken_for_a_description(tmp_path: Path) -> None:
     _photograph(tmp_path / "12.png", "red")
-    assert BackgroundPhotographs(tmp_path).of(3, "12") == []
+    assert BackgroundPhotographs(tmp_path, "photographs").of(3, "12") == []
 
 
 def test_the_digest_follows_contents_and_names_not_the_place(tmp_path: Path) -> None:
     for place in ("one", "two/deep"):
         _photograph(tmp_path / place / "3.png", "red")
-    first, moved = (BackgroundPhotographs(tmp_path / p).digest() for p in ("one", "two/deep"))
+    first, moved = (
+        BackgroundPhotographs(tmp_path / p, "photographs").digest() for p in ("one", "two/deep")
+    )
     assert first == moved
     _photograph(tmp_path / "one" / "3.png", "blue")
-    changed = BackgroundPhotographs(tmp_path / "one").digest()
+    changed = BackgroundPhotographs(tmp_path / "one", "photographs").digest()
     assert changed != first
     (tmp_path / "one" / "3.png").rename(tmp_path / "one" / "4.png")
-    assert BackgroundPhotographs(tmp_path / "one").digest() != changed
+    assert BackgroundPhotographs(tmp_path / "one", "photographs").digest() != changed
 
 
 def test_a_missing_or_empty_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is not a folder"):
-        BackgroundPhotographs(tmp_path / "none").digest()
+        BackgroundPhotographs(tmp_path / "none", "photographs").digest()
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(RecipeError, match="no photograph in"):
-        BackgroundPhotographs(tmp_path).digest()
+        BackgroundPhotographs(tmp_path, "photographs").digest()
 
 
 def test_a_photograph_that_changes_during_a_run_is_refused(tmp_path: Path) -> None:
     _photograph(tmp_path / "3.png", "red")
-    folder = BackgroundPhotographs(tmp_path)
+    folder = BackgroundPhotographs(tmp_path, "photographs")
     assert isinstance(folder.read("3.png", (20, 20), 1), np.ndarray)
     _photograph(tmp_path / "3.png", "blue")
     with pytest.raises(PhotographsError, match="changed"):
@@ -240,7 +242,7 @@ def test_a_photograph_that_changes_during_a_run_is_refused(tmp_path: Path) -> No
 
 def test_a_damaged_photograph_is_rejected_with_its_name_and_reason(tmp_path: Path) -> None:
     (tmp_path / "3.png").write_bytes(b"not a picture")
-    answer = BackgroundPhotographs(tmp_path).read("3.png", (20, 20), 1)
+    answer = BackgroundPhotographs(tmp_path, "photographs").read("3.png", (20, 20), 1)
     params: dict[str, Json] = {"file": "3.png", "why": "not_an_image"}
     assert answer == Rejected("background_photograph_unreadable", params)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image as Pillow
@@ -29,10 +30,11 @@ class BackgroundPhotographs:
 
     Args:
         folder: the folder; it is listed and hashed when it is first needed.
+        where: the option that names it, for messages.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, where: str) -> None:
+        self.folder, self.where = folder, where
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -41,10 +43,10 @@ class BackgroundPhotographs:
         Raises:
             RecipeError: no such folder, or no photograph in it.
         """
-        where = "backgrounds.options.collage.photographs"
         if not self.folder.is_dir():
             what = f"{str(self.folder)!r} is not a folder"
-            raise RecipeError(what, where=where, mend="Name a folder of background photographs")
+            mend = "Name a folder of background photographs"
+            raise RecipeError(what, where=self.where, mend=mend)
         files = [*self.folder.iterdir()]
         files += [inner for path in files if path.is_dir() for inner in path.iterdir()]
         found = {
@@ -55,7 +57,7 @@ class BackgroundPhotographs:
         if not found:
             what = f"no photograph in {str(self.folder)!r}"
             mend = "Put photographs named after the backgrounds into it: 07.jpg, swampy area.jpg"
-            raise RecipeError(what, where=where, mend=mend)
+            raise RecipeError(what, where=self.where, mend=mend)
         return dict(sorted(found.items()))
 
     def digest(self) -> str:
@@ -88,16 +90,32 @@ class BackgroundPhotographs:
         Raises:
             PhotographsError: the file is not the one that was listed.
         """
+        height, width = size[:2]
+        full = self.whole(name, round(max(height, width) * _ROOM) + 1)
+        return full if isinstance(full, Rejected) else cover(full, (height, width), seed)
+
+    def whole(self, name: str, size: int | Literal["original"] = "original") -> Image | Rejected:
+        """All of a photograph.
+
+        Args:
+            name: relative to the folder.
+            size: its shortest edge, pixels; "original" leaves it as it is.
+
+        Returns:
+            uint8 (H, W, 3), or why it cannot be read.
+
+        Raises:
+            PhotographsError: the file is not the one that was listed.
+        """
         path = self.folder / name
         data = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(data).hexdigest() != self.digests[name]:
             what = "the background photograph changed while it was being used"
             raise PhotographsError(what, where=path, mend="Leave the folder alone during a run")
-        height, width = size[:2]
-        full = read_photograph(data, round(max(height, width) * _ROOM) + 1)
+        full = read_photograph(data, size)
         if isinstance(full, Rejected):
             return Rejected("background_photograph_unreadable", {"file": name, "why": full.reason})
-        return cover(full, (height, width), seed)
+        return full
 
 
 def _label(name: str) -> str:
