@@ -27,6 +27,8 @@ from covar_gen.core.rows import TABLES, Row, to_batch
 _MAGIC = b"COVAR-1\n"
 _HEADER = struct.Struct("<Q16s")
 ROW_GROUP = 65_536
+NAMING = ("key", "status")
+"""Columns that every part has: a file without them is none."""
 
 
 class Journal:
@@ -117,7 +119,7 @@ def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -
     journals = sorted(folder.glob("*.journal"))
     done = sorted(folder.glob("*.parquet"))
     finished = {path.stem for path in done}
-    pieces = [_part(path, reading).cast(wanted) for path in done]
+    pieces = [_part(path, wanted) for path in done]
     for path in journals:
         if path.stem not in finished:
             batches = [batch.select(reading) for batch in _frames(path, schema)]
@@ -126,8 +128,15 @@ def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -
     return rows.select(names)
 
 
-def _part(path: Path, columns: list[str]) -> pa.Table:
-    return pq.read_table(path, columns=columns, partitioning=None)
+def _part(path: Path, wanted: pa.Schema) -> pa.Table:
+    """A part's rows; of a column that its version did not have yet, nulls: nothing was measured."""
+    there = set(pq.read_schema(path).names)
+    columns = [name for name in wanted.names if name in there]
+    rows = pq.read_table(path, columns=columns, partitioning=None)
+    for field in wanted:
+        if field.name not in there and field.name not in NAMING:
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows.select(wanted.names).cast(wanted)
 
 
 def _each_key_once(rows: pa.Table) -> pa.Table:

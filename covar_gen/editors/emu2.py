@@ -221,8 +221,8 @@ class Emu2Gen(Editor):
             scheduler, dtype, device, language and the model's canvas (height, width); `batch` if
             less than the batch fitted into memory; `references`, files and their SHA-256. Or
             Rejected: empty_mask; too_long, where the canvas has the photograph's shape;
-            no_reference; background_photograph_unreadable; and, to be made again, bad_output,
-            flagged, object_moved and object_not_found.
+            no_picture_of_background; background_photograph_unreadable; and, to be made again,
+            bad_output, flagged, object_moved and object_not_found.
 
         Raises:
             PluginError: the sentence holds one of the model's special tokens, or is too long.
@@ -275,7 +275,7 @@ class Emu2Gen(Editor):
         if self._references is not None:
             names = self._references.of(request.background_id, request.background)
             if not names:
-                return Rejected("no_reference", {"background": request.background})
+                return Rejected("no_picture_of_background", {"background": request.background})
             for name in names:
                 picture = self._references.whole(name)
                 if isinstance(picture, Rejected):

@@ -175,7 +175,7 @@ def test_pictures_of_the_background_are_shown_between_photograph_and_sentence(
         name: hashlib.sha256(data).hexdigest() for name, data in said.items()
     }
     assert list(other.params["references"]) == ["forest.png"]  # type: ignore[arg-type]
-    assert rejected(found[2:]).reason == "no_reference"
+    assert rejected(found[2:]).reason == "no_picture_of_background"
 
 
 def test_references_are_part_of_what_a_table_is_made_with(folder: Path, references: Path) -> None:
