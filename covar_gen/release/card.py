@@ -243,11 +243,8 @@ def _limits(facts: Facts, stored: Stored) -> list[str]:
     """What whoever uses it has to know, as far as it can be told from the rows."""
     unseen = "Nobody has looked at every image. What a model painted may hold a second object of"
     found = [f"{unseen} the class, or none."]
-    loose = [
-        f"`{name}` ({ok - facts.kept.get(name, 0)} of {ok})"
-        for name, (ok, _) in facts.subsets()
-        if name != "original" and ok > facts.kept.get(name, 0)
-    ]
+    made = dict(facts.subsets())
+    loose = [f"`{name}` ({count} of {made[name][0]})" for name, count in facts.drawn.items()]
     if loose:
         where = ", ".join(loose)
         text = "no pixels are promised to be the parent's: the tool drew the whole image again"

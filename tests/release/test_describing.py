@@ -170,6 +170,10 @@ def test_the_licences_of_all_weights_are_carried(facts: Make) -> None:
     assert "| not known to the toolkit |" in text
     assert "Photographs: ImageNet's terms of access; they may not be passed on." in text
     assert "neither are their pixels" in text
+    assert "drew again after them is part of it: 1 images of `bg_varied`." in text
+    kept = licences_md(facts(kept={"bg_varied": 4}), recipe_only=True)
+    assert "drew again" not in kept
+    assert "drew again" not in licences_md(facts(), recipe_only=False)
 
 
 def test_patches_are_explained_and_no_sheet_is_shown(facts: Make) -> None:

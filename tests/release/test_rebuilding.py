@@ -257,9 +257,23 @@ def change(release: Path, config: str, column: str, values: Callable[[list[Any]]
         pq.write_table(table, path)
 
 
-@pytest.mark.parametrize("form", ["patch", "png"])
-def test_a_damaged_image_is_not_blamed_on_packages(
-    form: str, patches: Path, png: Path, photographs: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("form", "config", "column", "says"),
+    [
+        ("patch", "hflip", "image", "an image that is not the release's"),
+        ("png", "hflip", "image", "an image that is not the release's"),
+        ("png", "masks", "mask", "a mask that is not the release's"),
+    ],
+)
+def test_damage_is_not_blamed_on_packages(
+    form: str,
+    config: str,
+    column: str,
+    says: str,
+    patches: Path,
+    png: Path,
+    photographs: Path,
+    tmp_path: Path,
 ) -> None:
     def damaged(cells: list[Any]) -> list[Any]:
         data = bytearray(cells[0]["bytes"])
@@ -268,8 +282,8 @@ def test_a_damaged_image_is_not_blamed_on_packages(
 
     release = tmp_path / "release"
     shutil.copytree(patches if form == "patch" else png, release)
-    change(release, "hflip", "image", damaged)
-    with pytest.raises(ReleaseFolderError, match="an image that is not the release's") as caught:
+    change(release, config, column, damaged)
+    with pytest.raises(ReleaseFolderError, match=says) as caught:
         rebuild(release, tmp_path / "again", photographs if form == "patch" else None)
     assert "Download the release again" in caught.value.line()
     assert "opencv" not in caught.value.line()
