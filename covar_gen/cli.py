@@ -122,8 +122,9 @@ def verify(
     """
     from covar_gen.commands.verify import verify as check
     from covar_gen.core.store import RELEASE, open_run
+    from covar_gen.release.index import WORKING
 
-    if (run / RELEASE).is_file():
+    if (run / RELEASE).is_file() or (run / WORKING).is_dir():
         publishing.verify(run, sample, tolerance)
         return
     result = check(open_run(run), sample=sample, tolerance=tolerance)

@@ -113,7 +113,7 @@ def _body(facts: Facts, stored: Stored, repo: str | None) -> str:
         title=facts.title,
         summary=facts.about.summary or _summary(facts),
         sheet=stored.sheet,
-        warnings=_warnings(facts),
+        warnings=_warnings(facts, stored),
         images=facts.images,
         rows=sum(ok + rejected for _, (ok, rejected) in subsets),
         masks=stored.masks,
@@ -127,6 +127,7 @@ def _body(facts: Facts, stored: Stored, repo: str | None) -> str:
         name=repo or "DIR",
         example=next((name for name, (ok, _) in reversed(subsets) if ok), "all"),
         recipe_only=stored.recipe_only,
+        lossless=stored.lossless,
         seed=recipe.seed,
         tools=_tools(facts),
         prompt=_prompt(facts),
@@ -154,8 +155,11 @@ def _summary(facts: Facts) -> str:
     )
 
 
-def _warnings(facts: Facts) -> list[dict[str, str]]:
+def _warnings(facts: Facts, stored: Stored) -> list[dict[str, str]]:
     found = []
+    if facts.about.photographs.redistributable is False and not stored.recipe_only:
+        text = "It holds photographs whose owners do not allow that they are passed on."
+        found.append({"title": "Not to be passed on.", "text": text})
     forbidden = non_commercial(facts)
     if forbidden:
         names = ", ".join(forbidden)
@@ -239,11 +243,8 @@ def _limits(facts: Facts, stored: Stored) -> list[str]:
     """What whoever uses it has to know, as far as it can be told from the rows."""
     unseen = "Nobody has looked at every image. What a model painted may hold a second object of"
     found = [f"{unseen} the class, or none."]
-    loose = [
-        f"`{name}` ({ok - facts.kept.get(name, 0)} of {ok})"
-        for name, (ok, _) in facts.subsets()
-        if name != "original" and ok > facts.kept.get(name, 0)
-    ]
+    made = dict(facts.subsets())
+    loose = [f"`{name}` ({count} of {made[name][0]})" for name, count in facts.drawn.items()]
     if loose:
         where = ", ".join(loose)
         text = "no pixels are promised to be the parent's: the tool drew the whole image again"

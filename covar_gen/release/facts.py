@@ -88,6 +88,15 @@ class Facts:
         }
         return sorted(found.items(), key=lambda pair: _place(pair[0]))
 
+    @property
+    def drawn(self) -> dict[str, int]:
+        """Subset -> images, where there are any, of which no pixels are promised to be kept."""
+        return {
+            name: ok - self.kept.get(name, 0)
+            for name, (ok, _) in self.subsets()
+            if name != "original" and ok > self.kept.get(name, 0)
+        }
+
     def by(self, column: str) -> dict[int, dict[str, int]]:
         """Images per value of a column and subset.
 

@@ -71,6 +71,8 @@ def licences_md(facts: Facts, *, recipe_only: bool) -> str:
     ]
     if recipe_only:
         lines.append("They are not part of this release; neither are their pixels.")
+        if again := ", ".join(f"{count} images of `{name}`" for name, count in facts.drawn.items()):
+            lines.append(f"What a tool drew again after them is part of it: {again}.")
     lines += ["", "Weights of the models that made images or masks:", ""]
     rows = [_row(tool.table, repo) for tool in facts.tools for repo in repositories(tool.model)]
     rows += [

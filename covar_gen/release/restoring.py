@@ -34,7 +34,7 @@ from covar_gen.core.store import RECIPE, Run, create_run
 from covar_gen.release.contents import parent_path
 from covar_gen.release.index import RECIPE_ONLY, Release
 from covar_gen.release.patches import decode_patch, predicted, restored
-from covar_gen.release.schema import MASKS, ROWS
+from covar_gen.release.schema import MASKS, ROWS, row_fields
 
 TOGETHER = 32
 """Rows read at once."""
@@ -146,10 +146,15 @@ def read_rows(release: Release, sources: Sequence[str] | None = None) -> pa.Tabl
         sources: keys of photographs whose rows are wanted; None: all.
 
     Raises:
-        ReleaseFolderError: a file of it is damaged.
+        ReleaseFolderError: a file of it is damaged, or it is of another version of the toolkit.
     """
     with _readable(release, ROWS):
         found = _dataset(release, ROWS).to_table(filter=_of(sources))
+    lacking = [field.name for field in row_fields() if field.name not in found.column_names]
+    if lacking:
+        what = f"another version of the toolkit made it: its rows have no column {lacking[0]!r}"
+        mend = "Install that version: made_with in release.json names it"
+        raise ReleaseFolderError(what, where=release.root, mend=mend)
     return found.take(pc.sort_indices(found["key"]))
 
 
@@ -213,6 +218,9 @@ class _Maker:
         path = self.run.root / self.run.image_path(table_of(row["subset"]), row["key"])
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
             return
+        stored = row["image"] and hashlib.sha256(row["image"]["bytes"]).hexdigest()
+        if stored != row["export_sha256"]:
+            raise self._damaged(row, "has an image that is not the release's")
         if self.release.identity["kind"] == RECIPE_ONLY:
             image = self._original(row) if row["parent"] is None else self._patched(row)
             if pixels_sha256(image) != row["pixels_sha256"]:
@@ -229,7 +237,7 @@ class _Maker:
         path = self.run.root / self.run.mask_path(table_of(row["subset"]), row["key"])
         data = row["mask"]["bytes"]
         if hashlib.sha256(data).hexdigest() != row["mask_sha256"]:
-            raise self._differs(row, "has a mask that is not the release's")
+            raise self._damaged(row, "has a mask that is not the release's")
         self._save(path, data)
 
     def _original(self, row: dict[str, Any]) -> Image:
@@ -247,7 +255,7 @@ class _Maker:
             said, _ = predicted(parent, row["transform"], (row["height"], row["width"]))
             return restored(decode_patch(row["image"]["bytes"]), said)
         except (ValueError, TypeError) as error:
-            raise self._differs(row, "has no whole patch") from error
+            raise self._damaged(row, "has no whole patch") from error
 
     def _save(self, path: Path, data: bytes) -> None:
         found = self.staging.publish(path, data, is_whole_png)
@@ -255,6 +263,9 @@ class _Maker:
             what = "another file is in its place"
             mend = "Choose an empty or new folder with --out"
             raise DamagedRunError(what, where=path, mend=mend)
+
+    def _damaged(self, row: dict[str, Any], what: str) -> ReleaseFolderError:
+        return ReleaseFolderError(f"{row['key']} {what}", where=self.release.root, mend=_AGAIN)
 
     def _differs(self, row: dict[str, Any], what: str) -> ReleaseFolderError:
         made_with = self.release.identity.get("made_with")

@@ -217,10 +217,11 @@ def test_known_pixels_that_were_changed_are_found(finished_run: Run, tmp_path: P
         assert kept_problem(run, row, tolerance=2) is None
 
 
-def test_a_release_that_is_not_finished_is_one_line(tmp_path: Path) -> None:
+def test_a_release_that_is_not_finished_is_one_line(covar: Covar, tmp_path: Path) -> None:
     (tmp_path / ".publishing").mkdir()
     with pytest.raises(ReleaseFolderError, match="not finished"):
         verify_release(tmp_path)
+    assert "the release is not finished" in covar("verify", tmp_path, code=2).stderr
 
 
 def test_the_command_says_problems_and_ends_with_2(covar: Covar, release: Path) -> None:

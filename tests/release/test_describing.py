@@ -170,12 +170,38 @@ def test_the_licences_of_all_weights_are_carried(facts: Make) -> None:
     assert "| not known to the toolkit |" in text
     assert "Photographs: ImageNet's terms of access; they may not be passed on." in text
     assert "neither are their pixels" in text
+    assert "drew again after them is part of it: 1 images of `bg_varied`." in text
+    kept = licences_md(facts(kept={"bg_varied": 4}), recipe_only=True)
+    assert "drew again" not in kept
+    assert "drew again" not in licences_md(facts(), recipe_only=False)
 
 
 def test_patches_are_explained_and_no_sheet_is_shown(facts: Make) -> None:
-    body = head_and_body(card(facts(), stored(recipe_only=True), {}))[1]
+    body = head_and_body(card(facts(), stored(recipe_only=True), {}, "me/cats"))[1]
     assert "covar-gen rebuild" in body
     assert "contact_sheet" not in body
+    # Patches are no images: `evaluate` refuses them.
+    assert "covar-gen evaluate RUN " in body
+    assert "covar-gen verify RUN`" in body
+
+
+@pytest.mark.parametrize(("recipe_only", "warned"), [(False, True), (True, False)])
+def test_photographs_that_may_not_be_passed_on_are_said_on_top(
+    facts: Make, recipe_only: bool, warned: bool
+) -> None:
+    about = About(photographs=PhotographsTerms(redistributable=False))
+    body = head_and_body(card(facts(about), stored(recipe_only=recipe_only), {}))[1]
+    assert ("> **Not to be passed on.**" in body.partition("## ")[0]) == warned
+    assert "Not to be passed on" not in card(facts(), stored(), {})
+
+
+@pytest.mark.parametrize(("lossless", "checked"), [(False, False), (True, True)])
+def test_the_card_promises_no_check_that_verify_does_not_make(
+    facts: Make, lossless: bool, checked: bool
+) -> None:
+    body = card(facts(), stored(lossless=lossless), {})
+    assert ("checks every promise about pixels" in body) == checked
+    assert ("hold for the masters, not for these images" in body) != checked
 
 
 @pytest.mark.parametrize(

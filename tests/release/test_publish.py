@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from covar_gen.core import imaging
-from covar_gen.core.errors import RunFolderError
+from covar_gen.core.errors import PhotographsError, RunFolderError
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import read_recipe
 from covar_gen.core.rows import MANIFEST
@@ -299,6 +299,17 @@ def test_an_evaluation_knows_the_images_of_a_release_by_its_own_checksums(jpeg: 
     assert len(found.rows) == len(tables(jpeg, "scale"))
     for row, expected in enumerate(found.rows["sha256"].to_pylist()):
         assert hashlib.sha256(found.read(row)).hexdigest() == expected
+
+
+@pytest.mark.parametrize("name", [None, "scale"])
+def test_an_evaluation_does_not_take_patches_for_images(
+    finished_run: Run, tmp_path: Path, name: str | None
+) -> None:
+    options = Options(Encoder("patch"))
+    assert publish_share(finished_run, tmp_path / "out", options, Ranks(), threads=2) is not None
+    with pytest.raises(PhotographsError, match="it holds patches") as caught:
+        open_data(str(tmp_path / "out"), name=name)
+    assert "covar-gen rebuild" in caught.value.line()
 
 
 def test_a_release_is_not_taken_for_a_run(jpeg: Path) -> None:

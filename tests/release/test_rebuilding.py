@@ -245,6 +245,62 @@ def test_other_pixels_than_the_releases_stop_it_with_the_packages_to_install(
     assert "opencv-python==" in caught.value.line()
 
 
+def change(release: Path, config: str, column: str, values: Callable[[list[Any]], Any]) -> None:
+    """Other values in a column of a release's files; None: the column is taken out."""
+    for path in (release / "data" / config).glob("*.parquet"):
+        table = pq.read_table(path)
+        place, old = table.column_names.index(column), table.schema.field(column)
+        new = values(table[column].to_pylist())
+        table = table.remove_column(place)
+        if new is not None:
+            table = table.add_column(place, old, [new])
+        pq.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    ("form", "config", "column", "says"),
+    [
+        ("patch", "hflip", "image", "an image that is not the release's"),
+        ("png", "hflip", "image", "an image that is not the release's"),
+        ("png", "masks", "mask", "a mask that is not the release's"),
+    ],
+)
+def test_damage_is_not_blamed_on_packages(
+    form: str,
+    config: str,
+    column: str,
+    says: str,
+    patches: Path,
+    png: Path,
+    photographs: Path,
+    tmp_path: Path,
+) -> None:
+    def damaged(cells: list[Any]) -> list[Any]:
+        data = bytearray(cells[0]["bytes"])
+        data[len(data) // 2] ^= 1
+        return [{**cells[0], "bytes": bytes(data)}, *cells[1:]]
+
+    release = tmp_path / "release"
+    shutil.copytree(patches if form == "patch" else png, release)
+    change(release, config, column, damaged)
+    with pytest.raises(ReleaseFolderError, match=says) as caught:
+        rebuild(release, tmp_path / "again", photographs if form == "patch" else None)
+    assert "Download the release again" in caught.value.line()
+    assert "opencv" not in caught.value.line()
+
+
+def test_a_release_of_other_columns_is_refused_before_an_image_is_made(
+    patches: Path, photographs: Path, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    shutil.copytree(patches, release)
+    change(release, "manifest", "object_coverage", lambda _cells: None)
+    with pytest.raises(ReleaseFolderError, match="another version of the toolkit") as caught:
+        rebuild(release, tmp_path / "again", photographs)
+    assert "'object_coverage'" in caught.value.line()
+    assert not (tmp_path / "again" / "images").exists()
+
+
 def test_a_folder_with_other_things_is_left_alone(png: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="mine"):

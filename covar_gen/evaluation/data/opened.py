@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from covar_gen.core.arrays import Json
+from covar_gen.core.errors import PhotographsError
 from covar_gen.core.opening import Asked, Opened, image_bytes, open_split
 from covar_gen.core.rows import OK
 from covar_gen.evaluation.data import base
@@ -29,6 +30,12 @@ from covar_gen.evaluation.data.benchmarks import (
 
 ALL = "all"
 """The configuration that is taken where a data set has several and none is named."""
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What a PNG begins with. Source: PNG (Third Edition), 5.2."""
+COLOURS, RGBA = 25, 6
+"""Where a PNG says its colour type, and that of red, green, blue and alpha. Source: 11.2.1."""
 
 
 class OpenedData(Data):
@@ -67,6 +74,10 @@ class OpenedData(Data):
         features = opened.data.features
         rows = pa.table({name: _named(features[name], whole[name]) for name in names})
         if EXPORTED in whole.column_names:
+            if self._has_patches():
+                what = "a release without its images: it holds patches"
+                mend = "Make its run first (covar-gen rebuild DIR --photographs FOLDER --out RUN)"
+                raise PhotographsError(what, where=self.place, mend=f"{mend} and evaluate that")
             place = rows.column_names.index("sha256")
             rows = rows.set_column(place, "sha256", whole[EXPORTED].cast(pa.string()))
         at = pc.sort_indices(rows["key"])
@@ -75,6 +86,17 @@ class OpenedData(Data):
         self._at: NDArray[np.int64] = at.to_numpy().astype(np.int64)
         self.rows, self.labels = benchmark_rows(rows.take(at), self.place)
         self.identity = benchmark_identity(self.rows)
+
+    def _has_patches(self) -> bool:
+        """Whether a release was made with --recipe-only.
+
+        A photograph has no image there, and a patch is a PNG of RGBA, which no run's image is.
+        """
+        images = self._images
+        if images.column.null_count:
+            return True
+        first = image_bytes(images.at(0), self._folder) if len(images.column) else b""
+        return first.startswith(PNG) and first[COLOURS] == RGBA
 
     def _as_labelled(self, opened: Opened, whole: pa.Table) -> None:
         """Rows in the order of the data set, with its other columns as factors."""
