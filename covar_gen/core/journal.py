@@ -131,10 +131,13 @@ def read_table(folder: Path, table: str, columns: Sequence[str] | None = None) -
 def _part(path: Path, wanted: pa.Schema) -> pa.Table:
     """A part's rows; of a column that its version did not have yet, nulls: nothing was measured."""
     there = set(pq.read_schema(path).names)
+    if not there.issuperset(NAMING):
+        msg = f"{path} is no part of a table"
+        raise pa.ArrowInvalid(msg)
     columns = [name for name in wanted.names if name in there]
     rows = pq.read_table(path, columns=columns, partitioning=None)
     for field in wanted:
-        if field.name not in there and field.name not in NAMING:
+        if field.name not in there:
             rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     return rows.select(wanted.names).cast(wanted)
 

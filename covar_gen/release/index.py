@@ -27,6 +27,8 @@ from covar_gen.release.shards import Written
 
 WORKING = ".publishing"
 """Folder of what stands beside a release until it is whole."""
+NEEDED = ("kind", "name", "recipe_sha256", "manifest_sha256", "encoder")
+"""What readers of a release.json rely on, besides its files and counts."""
 FORMAT = 1
 """Version of the layout of a release."""
 IMAGES, RECIPE_ONLY = "images", "recipe-only"
@@ -136,9 +138,10 @@ def read_release(root: Path) -> Release:
     try:
         said = json.loads(path.read_bytes())
         files = [Entry(**entry) for entry in said.pop("files")]
-        counts = said.pop("counts")
+        counts = dict(said.pop("counts"))
         described = {name: said.pop(name) for name in DESCRIBED}
         known = said["format"] == FORMAT
+        _ = [said[name] for name in NEEDED], said["encoder"]["format"]
     except (ValueError, TypeError, KeyError) as error:
         mend = "Download it again, or remove it and publish the run again"
         raise ReleaseFolderError("the file is damaged", where=path, mend=mend) from error

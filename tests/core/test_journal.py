@@ -112,6 +112,23 @@ def test_closing_leaves_one_part_with_the_meaning_of_its_columns(
     assert schema.field("key").metadata[b"meaning"] == b"key of the image that is outlined"
 
 
+def test_a_part_from_before_a_column_was_there_has_nulls_in_it(
+    folder: Path, staging: Staging
+) -> None:
+    written(folder, staging, ["a", "b"]).close()
+    path = folder / f"{staging.token}.parquet"
+    pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["seed", "boxes"]), path)
+    found = read_table(folder, TABLE)
+    assert found.schema.equals(TABLES[TABLE])
+    assert [(r["key"], r["attempt"], r["seed"], r["boxes"]) for r in found.to_pylist()] == [
+        ("a", 0, None, None),
+        ("b", 0, None, None),
+    ]
+    pq.write_table(pa.table({"other": [1]}), path)
+    with pytest.raises(pa.ArrowException):
+        read_table(folder, TABLE)
+
+
 def test_a_journal_that_was_never_written_leaves_nothing(folder: Path, staging: Staging) -> None:
     Journal(folder, TABLE, staging).close()
     Journal(folder, TABLE, staging).abandon()

@@ -224,6 +224,19 @@ def test_a_release_that_is_not_finished_is_one_line(covar: Covar, tmp_path: Path
     assert "the release is not finished" in covar("verify", tmp_path, code=2).stderr
 
 
+def test_a_release_json_that_lacks_what_readers_need_is_one_line(release: Path) -> None:
+    path = release / "release.json"
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("kind", "encoder", "files", "counts"):
+        path.write_text(json.dumps({**whole, name: None}), encoding="utf-8")
+        if name != "kind":
+            with pytest.raises(ReleaseFolderError, match="damaged"):
+                verify_release(release)
+        path.write_text(json.dumps({k: v for k, v in whole.items() if k != name}), encoding="utf-8")
+        with pytest.raises(ReleaseFolderError, match="damaged"):
+            verify_release(release)
+
+
 def test_the_command_says_problems_and_ends_with_2(covar: Covar, release: Path) -> None:
     assert "0 problems" in covar("verify", release, "--sample", 0).stdout
     table_path(release, "hflip").unlink()
