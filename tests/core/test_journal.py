@@ -115,7 +115,9 @@ def test_closing_leaves_one_part_with_the_meaning_of_its_columns(
 def test_a_part_from_before_a_column_was_there_has_nulls_in_it(
     folder: Path, staging: Staging
 ) -> None:
-    written(folder, staging, ["a", "b"]).close()
+    journal = Journal(folder, TABLE, staging)
+    journal.append([row("a"), row("b")])
+    journal.close()
     path = folder / f"{staging.token}.parquet"
     pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["seed", "boxes"]), path)
     found = read_table(folder, TABLE)
