@@ -107,7 +107,7 @@ def rebuild(
 ) -> None:
     """Make the run of a release again: every image and mask, byte for byte.
 
-    Example: covar-gen rebuild release --photographs imagenet/val --out runs/again
+    Example: covar-gen rebuild release --photographs /data/imagenet/val --out runs/again
     """
     from covar_gen.commands.rebuild import rebuild as make
     from covar_gen.core.launch import progress

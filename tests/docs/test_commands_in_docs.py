@@ -167,6 +167,14 @@ ALONE = {
         )
         for more in ("", " --tag v1.0.1 --public", " --no-push")
     },
+    **dict.fromkeys(
+        (
+            "covar-gen publish runs/demo --out release --recipe-only",
+            "covar-gen rebuild release --photographs /data/imagenet/val --out runs/again",
+            "covar-gen verify release",
+        ),
+        "tests/release/test_rebuilding.py and test_checking.py do it",
+    ),
     "covar-gen masks ImageNetS919/validation --out runs/imagenet-s --segmenter grounded_sam": (
         "downloads weights"
     ),
