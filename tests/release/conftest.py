@@ -73,7 +73,9 @@ def write_release(folder: Path, files: dict[str, bytes], **facts: Any) -> Path:
         for path, data in sorted(files.items())
     ]
     known = {"format": 1, "name": "cats", "version": "1.0.0", "about": None, "repo": None}
-    index = {**known, "counts": {}, "files": listed, **facts}
+    made = {"kind": "images", "encoder": {"format": "png"}}
+    sums = dict.fromkeys(("recipe_sha256", "manifest_sha256"), "0" * 64)
+    index = {**known, **made, **sums, "counts": {}, "files": listed, **facts}
     (folder / "release.json").write_text(json.dumps(index, indent=1, sort_keys=True))
     return folder
 
