@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -133,6 +134,68 @@ def _photographs(folder: Path) -> Path:
     return folder
 
 
+CHROMIUM = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--disable-dev-shm-usage --window-size=1280,900 --enable-logging=stderr"
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Callable[..., str]:
+    """Opens a page in Chromium: browser(page, *flags, after="#part"); what it prints.
+
+    No console message is let by.
+    """
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("neither chromium nor google-chrome is installed")
+        pytest.skip("neither chromium nor google-chrome is installed")
+
+    def opened(page: Path, *flags: str, after: str = "") -> str:
+        done = subprocess.run(
+            [
+                program,
+                *CHROMIUM.split(),
+                *flags,
+                f"--user-data-dir={tmp_path / 'profile'}",
+                page.as_uri() + after,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=True,
+        )
+        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+        return done.stdout
+
+    return opened
+
+
+@pytest.fixture
+def traced_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What each network's blocks are asked to be compiled with.
+
+    They are traced for each kind of input as ever, without a compiler for what comes of it.
+    """
+    import diffusers
+    import torch
+
+    kind = diffusers.UNet2DConditionModel
+    usual = kind.compile_repeated_blocks
+    asked: list[dict[str, Any]] = []
+
+    def traced(self: Any, **given: Any) -> None:
+        asked.append(given)
+        usual(self, **given, backend="eager")
+
+    monkeypatch.setattr(kind, "compile_repeated_blocks", traced)
+    torch._dynamo.reset()
+    yield asked
+    torch._dynamo.reset()
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with two class folders of three photographs each."""
@@ -184,7 +247,13 @@ def steps(recipe: Path, tmp_path: Path) -> Callable[..., Run]:
     return run
 
 
-def _run_steps(made: Run, only: list[str] | None) -> None:
+@pytest.fixture(scope="session")
+def run_steps() -> Callable[..., None]:
+    """Runs the stages of a run in this process: run_steps(run, only=[tables])."""
+    return _run_steps
+
+
+def _run_steps(made: Run, only: list[str] | None = None) -> None:
     staging = Staging(made.root)
     try:
         for step in flow.steps(made.recipe):

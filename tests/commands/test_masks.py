@@ -15,43 +15,22 @@ from typer.testing import CliRunner
 from covar_gen.cli import app
 from covar_gen.commands import masks as command
 from covar_gen.commands.masks import segment
-from covar_gen.commands.stages import stage_of
-from covar_gen.core import flow
 from covar_gen.core.errors import CovarError, LabelsError, PhotographsError, RecipeError
-from covar_gen.core.files import Staging
-from covar_gen.core.pipeline import run_stage
-from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run, open_run
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.masks import masks_of
 from covar_gen.segmenters.grabcut import Grabcut
-from covar_gen.stage_classes import sample
-from covar_gen.stage_manifest import make_manifest
 
 SMALL = {"working_edge": 32, "iterations": 1}
-
-
-def in_this_process(run: Run, *, processes: int = 1) -> None:
-    """What `run_all` does, without processes of its own."""
-    assert processes == 1
-    staging = Staging(run.root)
-    try:
-        for step in flow.steps(run.recipe):
-            if step.table == "sources":
-                sample(run, staging)
-            elif step.table == "manifest":
-                make_manifest(run, staging)
-            else:
-                run_stage(stage_of(run, step.table), staging, Ranks(), threads=2)
-    finally:
-        staging.close()
 
 
 @pytest.fixture(autouse=True)
 def _quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
     if "covar" not in request.fixturenames:
-        monkeypatch.setattr(command, "run_all", in_this_process)
+        run_steps = request.getfixturevalue("run_steps")
+        # What `run_all` does, without processes of its own.
+        monkeypatch.setattr(command, "run_all", lambda run, processes: run_steps(run))  # noqa: ARG005
 
 
 def picture(number: int) -> bytes:

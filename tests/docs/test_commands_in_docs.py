@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,12 +22,8 @@ from typer.main import get_command
 
 from covar_gen.cli import app
 from covar_gen.commands.run import init
-from covar_gen.commands.stages import stage_of
 from covar_gen.core import flow
-from covar_gen.core.files import Staging
-from covar_gen.core.pipeline import run_stage
 from covar_gen.core.plan import lacks
-from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.shipped import shipped
 from covar_gen.core.store import open_run
@@ -35,8 +31,6 @@ from covar_gen.core.values import checked
 from covar_gen.evaluation.error_sources import error_sources
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.zero_shot import evaluate
-from covar_gen.stage_classes import sample
-from covar_gen.stage_manifest import make_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -241,7 +235,7 @@ def _annotation(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory, run_steps: Callable[..., None]) -> Path:
     """A folder such as the pages speak of: photographs, recipes and finished runs, all small."""
     folder = tmp_path_factory.mktemp("docs")
     for number, name in enumerate(("cat/tom", "cat/minka", "espresso/one", "espresso/two")):
@@ -254,15 +248,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = mine.replace("size = 512", "size = 48").replace("seed = 1 ", "seed = 1\nblock = 2 ")
     (folder / "mine.toml").write_text(small, encoding="utf-8")
     made = init(folder / "mine.toml", folder / "runs" / "mine", {})
-    staging = Staging(made.root)
-    for step in flow.steps(made.recipe):
-        if step.table == "sources":
-            sample(made, staging)
-        elif step.table == "manifest":
-            make_manifest(made, staging)
-        else:
-            run_stage(stage_of(made, step.table), staging, Ranks(), threads=2)
-    staging.close()
+    run_steps(made)
     evaluate(Place(str(made.root)), ["toy"], folder / "results" / "toys")
     for name in ("demo", "paper", "mine"):
         shutil.copytree(folder / "results" / "toys", folder / "results" / name)

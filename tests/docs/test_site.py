@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -115,9 +116,9 @@ def test_the_index_of_the_search_has_every_message_of_an_error(site: Path) -> No
     ],
 )
 def test_a_browser_finds_it_in_pages_of_a_folder(
-    query: str, first: set[str], site: Path, tmp_path: Path
+    query: str, first: set[str], site: Path, browser: Callable[..., str]
 ) -> None:
-    page = _opened(site / "how-to" / "load.html", f"?q={quote(query)}", tmp_path)
+    page = _opened(browser, site / "how-to" / "load.html", f"?q={quote(query)}")
     places = [
         given["href"].partition("/site/")[2].replace("?", "#?").partition("#?")[0]
         + "#"
@@ -129,8 +130,10 @@ def test_a_browser_finds_it_in_pages_of_a_folder(
 
 
 @pytest.mark.browser
-def test_a_browser_offers_to_copy_code_and_to_go_dark(site: Path, tmp_path: Path) -> None:
-    page = _opened(site / "how-to" / "load.html", "", tmp_path)
+def test_a_browser_offers_to_copy_code_and_to_go_dark(
+    site: Path, browser: Callable[..., str]
+) -> None:
+    page = _opened(browser, site / "how-to" / "load.html", "")
     blocks = [tag for tag, _ in page.found if tag == "pre"]
     buttons = [given for tag, given in page.found if "md-code__button" in given.get("class", "")]
     assert len(buttons) == len(blocks) > 0
@@ -138,30 +141,6 @@ def test_a_browser_offers_to_copy_code_and_to_go_dark(site: Path, tmp_path: Path
     assert [given["data-md-color-scheme"] for given in inputs] == ["default", "default", "slate"]
 
 
-def _opened(page: Path, query: str, tmp_path: Path) -> Tags:
+def _opened(browser: Callable[..., str], page: Path, query: str) -> Tags:
     """A page as a browser has it in memory two seconds after it was opened from the folder."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        if os.environ.get("CI"):
-            pytest.fail("neither chromium nor google-chrome is installed")
-        pytest.skip("neither chromium nor google-chrome is installed")
-    flags = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync "
-        "--disable-dev-shm-usage --window-size=1280,900 --enable-logging=stderr --dump-dom "
-        "--virtual-time-budget=4000"
-    )
-    done = subprocess.run(
-        [
-            browser,
-            *flags.split(),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            page.as_uri() + query,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    )
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    return Tags(done.stdout)
+    return Tags(browser(page, "--dump-dom", "--virtual-time-budget=4000", after=query))

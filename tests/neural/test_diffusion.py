@@ -66,19 +66,8 @@ def refusal(folder: Path, **given: Any) -> str:
 
 
 def test_pictures_of_many_sizes_are_painted_by_compiled_blocks(
-    folders: Path, monkeypatch: pytest.MonkeyPatch
+    folders: Path, traced_blocks: list[dict[str, Any]]
 ) -> None:
-    kind = diffusers.UNet2DConditionModel
-    usual = kind.compile_repeated_blocks
-    asked: list[dict[str, Any]] = []
-
-    def traced(self: Any, **given: Any) -> None:
-        # Traced for each kind of input as ever, without a compiler for what comes of it.
-        asked.append(given)
-        usual(self, **given, backend="eager")
-
-    monkeypatch.setattr(kind, "compile_repeated_blocks", traced)
-    torch._dynamo.reset()
     holes = [hole(n, size) for size in ((64, 64), (64, 96), (72, 64)) for n in (1, 2)]
     with torch._dynamo.config.patch(recompile_limit=1):
         compiled, plain = (painter(folders / "sd", compile=each) for each in (True, False))
@@ -87,8 +76,7 @@ def test_pictures_of_many_sizes_are_painted_by_compiled_blocks(
                 assert isinstance(one, Filling)
                 assert isinstance(other, Filling)
                 assert np.abs(one.image.astype(int) - other.image).max() <= 1
-    torch._dynamo.reset()
-    assert asked == [{"fullgraph": True}]
+    assert traced_blocks == [{"fullgraph": True}]
 
 
 def test_what_cannot_be_compiled_is_refused(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

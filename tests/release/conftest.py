@@ -7,11 +7,17 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from covar_gen.core.ranks import Ranks
+from covar_gen.core.store import Run
+from covar_gen.release.encoding import Encoder, Format
+from covar_gen.release.making import Options, publish_share
 
 Hub = Any
 
@@ -84,3 +90,37 @@ def write_release(folder: Path, files: dict[str, bytes], **facts: Any) -> Path:
 def written() -> Callable[..., Path]:
     """See `write_release`."""
     return write_release
+
+
+@pytest.fixture(scope="session")
+def released(
+    finished_run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Format], Path]:
+    """The release of `finished_run` in a format, made once; nobody may change it."""
+
+    @cache
+    def made(form: Format) -> Path:
+        out = tmp_path_factory.mktemp(form) / "release"
+        options = Options(Encoder(form))
+        assert publish_share(finished_run, out, options, Ranks(), threads=2) is not None
+        return out
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def jpeg(released: Callable[[Format], Path]) -> Path:
+    """The release as it is by default."""
+    return released("jpeg")
+
+
+@pytest.fixture(scope="session")
+def png(released: Callable[[Format], Path]) -> Path:
+    """The lossless one."""
+    return released("png")
+
+
+@pytest.fixture(scope="session")
+def patches(released: Callable[[Format], Path]) -> Path:
+    """The one without photographs."""
+    return released("patch")

@@ -19,28 +19,19 @@ import pytest
 from covar_gen.commands.verify_release import verify_release
 from covar_gen.core import imaging
 from covar_gen.core.errors import ReleaseFolderError
-from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run
 from covar_gen.release.checking import check_release, kept_problem
-from covar_gen.release.encoding import Encoder
+from covar_gen.release.encoding import Format
 from covar_gen.release.index import read_release
-from covar_gen.release.making import Options, publish_share
 
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 Change = Callable[[pa.Table], pa.Table]
 
 
-@pytest.fixture(scope="module")
-def whole(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "release"
-    publish_share(finished_run, out, Options(Encoder("png")), Ranks(), threads=2)
-    return out
-
-
 @pytest.fixture
-def release(whole: Path, tmp_path: Path) -> Path:
+def release(png: Path, tmp_path: Path) -> Path:
     """A copy that a test may spoil."""
-    return shutil.copytree(whole, tmp_path / "release")
+    return shutil.copytree(png, tmp_path / "release")
 
 
 def table_path(release: Path, config: str) -> Path:
@@ -78,12 +69,12 @@ def problems(release: Path) -> str:
 
 
 def test_a_whole_release_has_no_problem_and_a_sample_is_made_again(
-    whole: Path, finished_run: Run
+    png: Path, finished_run: Run
 ) -> None:
-    found, made = verify_release(whole, sample=2)
+    found, made = verify_release(png, sample=2)
     assert found.problems == made.problems == []
     assert found.left_out == made.left_out == []
-    assert found.files == len(read_release(whole).files)
+    assert found.files == len(read_release(png).files)
     ok = [row for row in finished_run.manifest().to_pylist() if row["status"] == "ok"]
     assert found.images == len(ok) + sum(row["mask"] is not None for row in ok)
     rows = finished_run.manifest().to_pylist()
@@ -94,10 +85,8 @@ def test_a_whole_release_has_no_problem_and_a_sample_is_made_again(
 
 
 @pytest.mark.parametrize("form", ["jpeg", "webp", "patch"])
-def test_what_cannot_be_looked_at_is_said(finished_run: Run, tmp_path: Path, form: Any) -> None:
-    out = tmp_path / "release"
-    publish_share(finished_run, out, Options(Encoder(form)), Ranks(), threads=2)
-    found, made = verify_release(out)
+def test_what_cannot_be_looked_at_is_said(released: Callable[[Format], Path], form: Format) -> None:
+    found, made = verify_release(released(form))
     assert found.problems == []
     assert len(found.left_out) == 1
     assert ("covar-gen rebuild" if form == "patch" else form) in found.left_out[0]

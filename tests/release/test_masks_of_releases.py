@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from covar_gen.core.errors import DamagedRunError, IncompleteInputError
-from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.masks import masks_of
-from covar_gen.release.encoding import Encoder, Format
-from covar_gen.release.making import Options, publish_share
+from covar_gen.release.encoding import Format
 
 Evaluated = tuple[pa.ChunkedArray, NDArray[np.int64]]
 
@@ -27,16 +27,11 @@ def evaluated(place: Path) -> Evaluated:
     return rows["key"], np.array(content)
 
 
-def published(run: Run, out: Path, form: Format) -> Path:
-    publish_share(run, out, Options(Encoder(form)), Ranks(), threads=2)
-    return out
-
-
 @pytest.mark.parametrize("form", ["png", "jpeg"])
 def test_a_release_has_the_masks_of_its_run(
-    finished_run: Run, tmp_path: Path, form: Format
+    finished_run: Run, released: Callable[[Format], Path], form: Format
 ) -> None:
-    release = published(finished_run, tmp_path / "release", form)
+    release = released(form)
     keys, content = evaluated(release)
     found = masks_of(str(release), keys, content)
     own_keys, own_content = evaluated(finished_run.root)
@@ -52,21 +47,18 @@ def test_a_release_has_the_masks_of_its_run(
     assert found.digest == own.digest
 
 
-def test_masks_of_other_images_of_the_same_keys_are_not_taken(
-    finished_run: Run, tmp_path: Path
-) -> None:
-    release = published(finished_run, tmp_path / "release", "png")
-    keys, content = evaluated(release)
+def test_masks_of_other_images_of_the_same_keys_are_not_taken(png: Path) -> None:
+    keys, content = evaluated(png)
     content[0] += 1
-    found = masks_of(str(release), keys, content)
+    found = masks_of(str(png), keys, content)
     assert found.of(0) is None
     assert found.of(1) is not None
     with pytest.raises(IncompleteInputError, match="none of the evaluated images"):
-        masks_of(str(release), keys, content + 1)
+        masks_of(str(png), keys, content + 1)
 
 
-def test_masks_that_are_damaged_are_one_line(finished_run: Run, tmp_path: Path) -> None:
-    release = published(finished_run, tmp_path / "release", "png")
+def test_masks_that_are_damaged_are_one_line(png: Path, tmp_path: Path) -> None:
+    release = shutil.copytree(png, tmp_path / "release")
     keys, content = evaluated(release)
     [path] = (release / "data" / "masks").glob("*.parquet")
     found = masks_of(str(release), keys, content)

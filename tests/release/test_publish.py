@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +32,6 @@ from covar_gen.release.making import Options, publish_share
 ROOT = Path(__file__).resolve().parents[2]
 SUBSETS = ["original", "bg_varied", "hflip", "vflip", "crop", "rotation", "translate",
            "viewpoint", "scale"]  # fmt: skip
-
-
-def make(run: Run, out: Path, form: Format) -> Path:
-    assert publish_share(run, out, Options(Encoder(form)), Ranks(), threads=2) is not None
-    return out
-
-
-@pytest.fixture(scope="module")
-def jpeg(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(finished_run, tmp_path_factory.mktemp("jpeg") / "release", "jpeg")
-
-
-@pytest.fixture(scope="module")
-def png(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(finished_run, tmp_path_factory.mktemp("png") / "release", "png")
 
 
 @pytest.fixture(autouse=True)
@@ -232,8 +218,8 @@ def test_jpeg_images_are_near_the_masters_and_keep_the_colours_of_every_pixel(
         assert np.abs(np.asarray(image) - pixels).mean() < 3
 
 
-def test_webp_images_open(finished_run: Run, tmp_path: Path) -> None:
-    release = make(finished_run, tmp_path / "release", "webp")
+def test_webp_images_open(finished_run: Run, released: Callable[[Format], Path]) -> None:
+    release = released("webp")
     for row, master in zip(opened(release, "crop"), ok_rows(finished_run, "crop"), strict=True):
         pixels = imaging.decode_png(finished_run.read(master["image"])).astype(int)
         assert np.abs(np.asarray(row["image"]) - pixels).mean() < 8

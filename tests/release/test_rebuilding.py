@@ -16,12 +16,9 @@ from hypothesis import strategies as st
 from covar_gen.commands.rebuild import rebuild
 from covar_gen.core import imaging
 from covar_gen.core.errors import CovarError, PhotographsError, ReleaseFolderError, RunFolderError
-from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import Run, open_run
 from covar_gen.release import restoring
-from covar_gen.release.encoding import Encoder, Format
 from covar_gen.release.index import read_release
-from covar_gen.release.making import Options, publish_share
 from covar_gen.release.patches import (
     decode_patch,
     difference,
@@ -31,21 +28,6 @@ from covar_gen.release.patches import (
 )
 
 Content = Callable[[Path], dict[str, str]]
-
-
-def release_of(run: Run, out: Path, form: Format) -> Path:
-    assert publish_share(run, out, Options(Encoder(form)), Ranks(), threads=2) is not None
-    return out
-
-
-@pytest.fixture(scope="module")
-def patches(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release_of(finished_run, tmp_path_factory.mktemp("patch") / "release", "patch")
-
-
-@pytest.fixture(scope="module")
-def png(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release_of(finished_run, tmp_path_factory.mktemp("png") / "release", "png")
 
 
 @pytest.fixture
@@ -226,8 +208,7 @@ def test_a_release_of_patches_holds_no_photograph(finished_run: Run, patches: Pa
         assert not decode_patch(row["image"]["bytes"]).any()
 
 
-def test_images_that_lost_pixels_give_no_run_back(finished_run: Run, tmp_path: Path) -> None:
-    jpeg = release_of(finished_run, tmp_path / "jpeg", "jpeg")
+def test_images_that_lost_pixels_give_no_run_back(jpeg: Path, tmp_path: Path) -> None:
     with pytest.raises(ReleaseFolderError, match="have lost pixels"):
         rebuild(jpeg, tmp_path / "again")
     assert not (tmp_path / "again").exists()

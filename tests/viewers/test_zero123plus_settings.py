@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -63,19 +62,8 @@ def plain(components: Path) -> np.ndarray:
 
 
 def test_canvases_of_several_sizes_are_painted_by_compiled_blocks(
-    components: Path, plain: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    components: Path, plain: np.ndarray, traced_blocks: list[dict[str, Any]]
 ) -> None:
-    kind = diffusers.UNet2DConditionModel
-    usual = kind.compile_repeated_blocks
-    asked: list[dict[str, Any]] = []
-
-    def traced(self: Any, **given: Any) -> None:
-        # Traced for each kind of input as ever, without a compiler for what comes of it.
-        asked.append(given)
-        usual(self, **given, backend="eager")
-
-    monkeypatch.setattr(kind, "compile_repeated_blocks", traced)
-    torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     other = Asked(steps=1, width=64, height=192)
     with torch._dynamo.config.patch(recompile_limit=1, error_on_recompile=False):
@@ -88,8 +76,7 @@ def test_canvases_of_several_sizes_are_painted_by_compiled_blocks(
         traces = torch._dynamo.utils.counters["stats"]["unique_graphs"]
         np.testing.assert_allclose(made(compiled), plain, atol=1e-4)
         assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == traces > 0
-    torch._dynamo.reset()
-    assert asked == [{"fullgraph": True}]
+    assert traced_blocks == [{"fullgraph": True}]
 
 
 def test_an_attention_backend_computes_all_attention_of_these_networks_and_of_no_other(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -80,42 +77,6 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def read_page() -> Callable[[Path], Page]:
     return lambda path: Page(path.read_text(encoding="utf-8"))
-
-
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --window-size=1280,900 --enable-logging=stderr"
-)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Callable[..., str]:
-    """Opens a page in Chromium with further flags; what it prints. No console message is let by."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("neither chromium nor google-chrome is installed")
-        pytest.skip("neither chromium nor google-chrome is installed")
-
-    def opened(page: Path, *flags: str) -> str:
-        done = subprocess.run(
-            [
-                program,
-                *FLAGS.split(),
-                *flags,
-                f"--user-data-dir={tmp_path / 'profile'}",
-                page.as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=True,
-        )
-        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-        return done.stdout
-
-    return opened
 
 
 @pytest.fixture
