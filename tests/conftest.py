@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -251,6 +251,28 @@ def steps(recipe: Path, tmp_path: Path) -> Callable[..., Run]:
 def run_steps() -> Callable[..., None]:
     """Runs the stages of a run in this process: run_steps(run, only=[tables])."""
     return _run_steps
+
+
+@pytest.fixture(scope="session")
+def accelerated() -> Callable[..., None]:
+    """Runs one stage file as users do, by `accelerate launch`; in two processes unless told."""
+    return _accelerated
+
+
+def _accelerated(
+    made: Run, table: str, arguments: Sequence[str] = ("--multi_gpu", "--num_processes", "2")
+) -> None:
+    root = Path(__file__).parents[1]
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *arguments]
+    script = root / "covar_gen" / f"stage_{table}.py"
+    done = subprocess.run(
+        # Any free port: launches of other tests have the usual one.
+        [*launch, "--main_process_port", "0", str(script), "--run", str(made.root)],
+        capture_output=True, text=True, check=False, cwd=root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr, done.stderr
 
 
 def _run_steps(made: Run, only: list[str] | None = None) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -405,7 +402,7 @@ def test_names_that_are_none_are_refused_where_the_segmenter_reads_them(
 @pytest.mark.launch
 def test_two_processes_measure_what_one_measures_and_a_killed_run_too(
     painter: Path, network: Path, steps: Steps, tmp_path: Path,
-    module_of: Callable[..., ModuleType],
+    module_of: Callable[..., ModuleType], accelerated: Callable[..., None],
 ) -> None:  # fmt: skip
     """With GroundedSAM, tiny and random, and the network, each in batches."""
     tiny = module_of(ROOT / "tests" / "segmenters" / "tiny.py")
@@ -420,14 +417,7 @@ def test_two_processes_measure_what_one_measures_and_a_killed_run_too(
     given = changes(painter, **section)
     one = steps("one", only=TABLES, **given)
     two = steps("two", only=TABLES[:2], **given)
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
-    script = ROOT / "covar_gen" / "stage_backgrounds.py"
-    done = subprocess.run(
-        [*command, "--multi_gpu", "--num_processes", "2", str(script), "--run", str(two.root)],
-        capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    accelerated(two, "backgrounds")
     expected = one.table("backgrounds", COLUMNS)
     assert two.table("backgrounds", COLUMNS).equals(expected)
     overlaps = expected["object_iou"].to_pylist()

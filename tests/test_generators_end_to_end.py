@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -54,19 +51,6 @@ def changes(painter: Path) -> dict[str, Any]:
     }
 
 
-def launch(run: Run, table: str) -> None:
-    """Run a stage in two processes that accelerate starts."""
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
-    script = ROOT / "covar_gen" / f"stage_{table}.py"
-    done = subprocess.run(
-        [*command, "--multi_gpu", "--num_processes", "2", str(script), "--run", str(run.root)],
-        capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Warning" not in done.stderr, done.stderr
-
-
 def outline(run: Run, of: str) -> None:
     staging = Staging(run.root)
     run_stage(stage_of(run, f"masks_{of}"), staging, Ranks(), threads=1)
@@ -75,12 +59,12 @@ def outline(run: Run, of: str) -> None:
 
 @pytest.mark.launch
 def test_two_processes_paint_the_benchmark_that_one_paints(
-    tiny_diffusion: ModuleType, steps: Steps, tmp_path: Path
+    tiny_diffusion: ModuleType, steps: Steps, accelerated: Callable[..., None], tmp_path: Path
 ) -> None:
     given = changes(tiny_diffusion.save_stable_diffusion(tmp_path / "painter"))
     run = steps("run", only=["sources", "masks_sources"], **given)
     for table in LAUNCHED:
-        launch(run, table)
+        accelerated(run, table)
         if table in ("backgrounds", "viewpoints"):
             outline(run, table)
         ranks = {json.loads(p.read_text())["rank"] for p in run.folder(table).glob("made_with-*")}
@@ -117,7 +101,7 @@ def test_two_processes_paint_the_benchmark_that_one_paints(
 
 @pytest.mark.launch
 def test_two_processes_edit_backgrounds_with_emu2_as_one_does(
-    tiny_emu2: ModuleType, steps: Steps, tmp_path: Path
+    tiny_emu2: ModuleType, steps: Steps, accelerated: Callable[..., None], tmp_path: Path
 ) -> None:
     given = {
         "block": 2,
@@ -131,7 +115,7 @@ def test_two_processes_edit_backgrounds_with_emu2_as_one_does(
         },
     }  # fmt: skip
     run = steps("run", only=["sources", "masks_sources"], **given)
-    launch(run, "backgrounds")
+    accelerated(run, "backgrounds")
     ranks = {
         json.loads(p.read_text())["rank"] for p in run.folder("backgrounds").glob("made_with-*")
     }

@@ -13,15 +13,15 @@ def safe(name: str, otherwise: str) -> str:
     """A name as one path component of ASCII letters, digits, `.`, `_` and `-`.
 
     Accents are dropped, every run of other characters becomes one `_`; it never begins with a
-    dot or a dash, so that `..`, hidden files and options cannot arise.
+    dot or a dash, so that `..`, hidden files and options cannot arise. A safe name is its own.
 
     Args:
         name: any text.
         otherwise: what stands where nothing is left.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("_").lstrip(".-")
-    return plain[:_LONGEST] or otherwise
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).lstrip("_.-")
+    return plain[:_LONGEST].rstrip("_") or otherwise
 
 
 def short_hash(data: bytes) -> str:

@@ -22,11 +22,14 @@ def test_a_safe_name_is_one_visible_plain_path_component(name: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=120))
+@example(".:.")
+@example("-_.x_")
+@example("x" * 79 + "::y")
 def test_a_safe_name_is_safe_already(name: str) -> None:
     once = safe(name, "otherwise")
-    assert safe(once, "again").strip("_") == once.strip("_")
+    assert safe(once, "again") == once
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_a_safe_name_is_safe_already(name: str) -> None:
         ("IMG_0042.tar", "IMG_0042.tar"),
         ('it\'s "so"', "it_s_so"),
         ("a..b", "a..b"),
-        ("../../etc/passwd", "_.._etc_passwd"),
+        ("../../etc/passwd", "etc_passwd"),
         ("a/b\\c", "a_b_c"),
         ("-rf", "rf"),
         (".hidden", "hidden"),

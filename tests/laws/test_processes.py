@@ -79,17 +79,14 @@ def test_covar_gen_run_shares_a_stage_over_processes(
     ],
 )
 def test_accelerate_launches_a_stage_file_in_as_many_processes_as_it_says(
-    steps: Steps, arguments: list[str], expected: list[tuple[int, int]]
+    steps: Steps,
+    accelerated: Callable[..., None],
+    arguments: list[str],
+    expected: list[tuple[int, int]],
 ) -> None:
     upstream = ["sources", "masks_sources", "backgrounds", "masks_backgrounds"]
     run = steps("run", only=upstream)
-    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *arguments]
-    script = ROOT / "covar_gen" / "stage_geometry.py"
-    done = subprocess.run(
-        [*launch, str(script), "--run", str(run.root)],
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    accelerated(run, "geometry", arguments)
     assert ranks_that_ran(run, "geometry") == expected
     reference = steps("reference", only=[*upstream, "geometry"])
     columns = ["key", "sha256", "mask_sha256", "params"]
