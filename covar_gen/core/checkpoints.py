@@ -7,7 +7,7 @@ of the settings beside them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256, named_sha256, together
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import command, fetch, is_offline, no_name
+from covar_gen.core.hub import fetch, is_offline, no_name, with_network
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -53,9 +53,7 @@ class Checkpoint:
     @property
     def model(self) -> str:
         """`repo@commit`; `local:FOLDER@` and the start of the weights' hash for a folder."""
-        if self.repo:
-            return f"{self.repo}@{self.folder.name}"
-        return f"local:{self.folder.name}@{self.sha256[:12]}"
+        return model_name(self.repo, self.folder, lambda: self.sha256)
 
     @property
     def sha256(self) -> str:
@@ -87,6 +85,20 @@ class Checkpoint:
             what = f"the weights of {self.model} have the SHA-256 {found}, not the pinned {pinned}"
             mend = f"Fetch them again, or correct {self.where}_sha256"
             raise WeightsError(what, where=self.where, mend=mend)
+
+
+def model_name(repo: str, place: Path, sha256: Callable[[], str]) -> str:
+    """How weights are called in tables and messages: their origin and their exact state.
+
+    Args:
+        repo: `owner/name` on the Hub; empty for files of the user's own.
+        place: the folder in the Hub's cache, called after its commit, or the user's own.
+        sha256: tells the hash of the weights; only files of the user's own have to be read for it.
+
+    Returns:
+        `repo@commit`; `local:NAME@` and the hash's first twelve digits for one's own.
+    """
+    return f"{repo}@{place.name}" if repo else f"local:{place.name}@{sha256()[:12]}"
 
 
 def check_name(name: str, kinds: Collection[str], where: str, *, texts: bool = False) -> None:
@@ -140,7 +152,7 @@ def find(name: str, kinds: Collection[str], where: str, *, texts: bool = False) 
         )
     mend = "Name a folder that transformers saved a model in"
     if repo:
-        mend = f"With a network type: {command(repo, revision)}; or choose another repository"
+        mend = f"{with_network(repo, revision)}; or choose another repository"
     _require(folder, [[CONFIG]], where, mend)
     kind = _kind(folder, kinds, where)
     if repo:

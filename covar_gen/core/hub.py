@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 from covar_gen.core.errors import CovarError, WeightsError, first_line
-from covar_gen.core.hub_cache import cached, lacking
+from covar_gen.core.hub_cache import cached, lacking, whole
 from covar_gen.core.pins import Pin, pin, revision_of
+
+SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Patterns of files beside the weights: settings, words of a tokenizer, templates."""
 
 LOGIN = "hf auth login"
 NAMED = 5
@@ -29,7 +33,10 @@ def fetch(
 ) -> Path:
     """Folder with the files of a repository that fit the patterns, out of the cache if need be.
 
-    Without a network this answers at once; asking for single files would try for 20 seconds.
+    A commit of which all is in the cache is taken from there, and nobody is asked. Else the Hub is
+    asked once whether it is there: where there is no network, the cache's copy is taken, or the
+    error raised, at once or, where nothing answers, after HF_HUB_ETAG_TIMEOUT (10 seconds). The
+    Hub's own client would ask for a commit's files again and again, for half a minute.
 
     Args:
         repo: `owner/name`.
@@ -51,17 +58,23 @@ def fetch(
             cannot be reached and the cache has not all of it.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    # The errors of the client beneath, which is not the same in every version.
-    client = cast("type[Exception]", HfHubHTTPError.__mro__[1])
+    from huggingface_hub.errors import HFValidationError
 
     asked = revision_of(repo, revision)
+    if (folder := whole(repo, asked, patterns)) is not None:
+        return folder
     try:
-        return Path(snapshot_download(repo, revision=asked, allow_patterns=list(patterns)))
+        found = snapshot_download(
+            repo,
+            revision=asked,
+            allow_patterns=list(patterns),
+            local_files_only=not _answers(repo, asked),
+        )
+        return Path(found)
     except HFValidationError as error:
         raise no_name(repo, where or repo, kind) from error
-    except (HfHubHTTPError, client, OSError) as error:
+    # Where a network asks for a password first, what answers is no JSON: a ValueError.
+    except (_client().HTTPError, OSError, ValueError) as error:
         what, mend = _refusal(error, repo, revision, _Wanted(patterns, missing, instead, files))
         raise kind(what, where=where or repo, mend=mend) from error
 
@@ -94,11 +107,51 @@ def access(known: Pin) -> str:
     return f"Accept its terms on {known.page}, then type: {LOGIN}"
 
 
+def with_network(repo: str, revision: str | None, files: Sequence[str] = ()) -> str:
+    """What to do elsewhere, where this machine has no network, to have a repository in the cache.
+
+    Args:
+        repo: `owner/name`.
+        revision: branch, tag or commit; None or empty: the pinned one, if there is one.
+        files: patterns of all that is read of it; none: not known.
+    """
+    typed = command(repo, revision, files)
+    known = pin(repo)
+    if known is None or not known.gated:
+        return f"With a network type: {typed}"
+    return f"With a network accept its terms on {known.page}, then type: {LOGIN} && {typed}"
+
+
 def is_offline() -> bool:
     """True where HF_HUB_OFFLINE forbids to ask the Hub."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+def _answers(repo: str, revision: str | None) -> bool:
+    """Whether the Hub says anything of a repository, be it a refusal."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if is_offline():
+        return False
+    client = _client()
+    try:
+        HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HfHubHTTPError:
+        # Downloading says what it is, or does without: the cache may have it all.
+        return True
+    except (client.TimeoutException, client.NetworkError, client.RemoteProtocolError):
+        return False
+    return True
+
+
+def _client() -> Any:
+    """The library that asks the Hub, which is not the same in every version: it has the errors."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return importlib.import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
 
 
 class _Wanted(NamedTuple):
@@ -130,10 +183,8 @@ def _refusal(error: Exception, repo: str, given: str | None, wanted: _Wanted) ->
         return what, f"Check the name; for a private one type: {LOGIN}"
     if isinstance(error, errors.DisabledRepoError):
         return f"{repo} is disabled on the Hugging Face Hub", _mirror(known)
-    download = (
-        f"With a network type: {command(repo, given, wanted.files)}; then set HF_HUB_OFFLINE=1, "
-    )
-    download += wanted.instead
+    download = with_network(repo, given, wanted.files)
+    download += f"; then set HF_HUB_OFFLINE=1, {wanted.instead}"
     if known is not None and known.removed:
         download = _mirror(known)
     if isinstance(error, errors.LocalEntryNotFoundError):

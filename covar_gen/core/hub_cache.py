@@ -74,17 +74,43 @@ def lacking(repo: str, revision: str | None, patterns: Sequence[str]) -> list[st
     commit = _commit(repo, revision)
     if commit is None:
         return []
+    folder = _place(repo) / "snapshots" / commit
+    names = _fitting(repo, commit, patterns) or []
+    return sorted(name for name in names if not (folder / name).is_file())
+
+
+def whole(repo: str, revision: str | None, patterns: Sequence[str]) -> Path | None:
+    """The folder of a commit, where it is sure that nothing of what is asked for is missing.
+
+    Args:
+        repo: `owner/name`.
+        revision: a whole commit; of a branch or a tag only the Hub knows where it stands.
+        patterns: of file names.
+
+    Returns:
+        None where a file is missing, and where it is not known which files the patterns stand for.
+    """
+    if revision is None or not COMMIT.fullmatch(revision):
+        return None
+    folder = _place(repo) / "snapshots" / revision
+    names = _fitting(repo, revision, patterns)
+    if names is None:
+        # Older clients of the Hub did not keep the list of files: only plain names say enough.
+        if any(sign in pattern for pattern in patterns for sign in "*?["):
+            return None
+        names = list(patterns)
+    there = folder.is_dir() and all((folder / name).is_file() for name in names)
+    return folder if there else None
+
+
+def _fitting(repo: str, commit: str, patterns: Sequence[str]) -> list[str] | None:
+    """Files of a commit that fit the patterns; None where the cache has no list of its files."""
     try:
         listed = json.loads((_place(repo) / "trees" / f"{commit}.json").read_text("utf-8"))
         names = list(listed["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        return []
-    folder = _place(repo) / "snapshots" / commit
-    return sorted(
-        name
-        for name in names
-        if any(fnmatch(name, pattern) for pattern in patterns) and not (folder / name).is_file()
-    )
+        return None
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
 
 
 def _place(repo: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from covar_gen.core import digests
-from covar_gen.core.checkpoints import check_name, find
+from covar_gen.core.checkpoints import check_name, find, model_name
 from covar_gen.core.errors import WeightsError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -171,6 +171,27 @@ def test_a_network_that_does_not_answer_is_said_in_a_line(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match=r"me/sam is neither in the cache .* hf download me/sam"):
         find("me/sam", ("sam",), "tool.option")
+
+
+def test_weights_are_called_by_their_commit_or_else_by_what_they_hash_to() -> None:
+    def never() -> str:
+        raise AssertionError("a whole checkpoint would be read for nothing")
+
+    place = Path("/cache/snapshots") / COMMIT
+    assert model_name("me/sam", place, never) == f"me/sam@{COMMIT}"
+    assert model_name("", Path("/mine/sam"), lambda: "0123456789abcdef") == (
+        "local:sam@0123456789ab"
+    )
+
+
+def test_a_gated_checkpoint_that_is_not_cached_is_told_with_its_terms(cached: Path) -> None:
+    line = refused("facebook/sam3", ("sam3",), texts=True)
+    assert "accept its terms on https://huggingface.co/facebook/sam3, then type: hf auth" in line
+    folder = cached.parents[2] / "models--facebook--sam3" / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    line = refused(f"facebook/sam3@{COMMIT}", ("sam3",))
+    assert "lacks config.json. With a network accept its terms on https://huggingface.co/" in line
+    assert f"hf auth login && hf download facebook/sam3 --revision {COMMIT}; or choose" in line
 
 
 def test_a_checkpoint_of_another_kind_is_refused(folder: Make) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from covar_gen.core import hub, pins
 from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import fetch
-from covar_gen.core.hub_cache import cached
+from covar_gen.core.hub_cache import cache_folder, cached, whole
 from covar_gen.core.pins import Pin
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -67,6 +70,33 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the Hub's client meant to wait before each further try; it does not."""
+    from huggingface_hub.utils import _http
+
+    found: list[float] = []
+    monkeypatch.setattr(_http.time, "sleep", found.append)
+    return found
+
+
+def unplugged(monkeypatch: pytest.MonkeyPatch, port: int = 9) -> None:
+    """A network in which nobody listens where the Hub was."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    template = f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+def forget_listing(repo: str) -> None:
+    """Make the cache one that an older client filled, which kept no list of files."""
+    from huggingface_hub import _tree_cache
+
+    (cache_folder() / f"models--{repo.replace('/', '--')}" / "trees" / f"{COMMIT}.json").unlink()
+    _tree_cache._IN_MEMORY_TREE_CACHE.clear()
 
 
 def test_only_files_that_fit_the_patterns_are_fetched_and_named_by_the_commit(server: Hub) -> None:
@@ -163,6 +193,139 @@ def test_without_a_network_what_to_type_elsewhere_is_said_with_the_pinned_commit
     assert "missing: config.json, model.safetensors" in said
     assert f"hf download me/model --revision {COMMIT}; then set HF_HUB_OFFLINE=1" in said
     assert server.asked == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_pinned_commit_that_is_all_in_the_cache_is_taken_without_asking_anybody(
+    server: Hub, pinned: Callable[..., None], *, listed: bool
+) -> None:
+    pinned("me/model", revision=COMMIT)
+    names = ["config.json", "model.safetensors"]
+    folder = fetch("me/model", names)
+    if not listed:
+        forget_listing("me/model")
+    server.asked.clear()
+    assert fetch("me/model", names) == folder
+    assert whole("me/model", COMMIT, names) == folder
+    assert server.asked == []
+    # Only the Hub knows where a branch stands.
+    assert whole("me/model", "main", names) is None
+    fetch("me/model", names, revision="main")
+    assert any("/revision/main" in asked for asked in server.asked)
+
+
+def test_it_is_asked_for_what_a_pattern_may_stand_for_only_where_no_list_was_kept(
+    server: Hub, pinned: Callable[..., None]
+) -> None:
+    pinned("me/model", revision=COMMIT)
+    folder = fetch("me/model", ["*.json"])
+    assert whole("me/model", COMMIT, ["*.json", "*.txt"]) == folder
+    assert whole("me/model", COMMIT, ["*.json", "*.safetensors"]) is None
+    assert whole("me/model", COMMIT, ["model.safetensors"]) is None
+    forget_listing("me/model")
+    assert whole("me/model", COMMIT, ["*.json"]) is None
+    assert whole("me/model", OTHER, ["config.json"]) is None
+    assert (fetch("me/model", ["*.json", "*.safetensors"]) / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("revision", [None, COMMIT])
+def test_without_a_network_the_cache_is_taken_at_once(
+    server: Hub,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    revision: str | None,
+    *,
+    listed: bool,
+) -> None:
+    folder = fetch("me/model", ["*.json", "*.safetensors"], revision=revision)
+    if not listed:
+        forget_listing("me/model")
+    unplugged(monkeypatch)
+    assert fetch("me/model", ["*.json", "*.safetensors"], revision=revision) == folder
+    assert waits == []
+
+
+@pytest.mark.parametrize("some", [True, False])
+def test_without_a_network_a_pinned_commit_that_is_not_all_there_is_refused_at_once(
+    server: Hub,
+    pinned: Callable[..., None],
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    some: bool,
+) -> None:
+    pinned("me/model", revision=COMMIT)
+    if some:
+        fetch("me/model", ["*.json"])
+    unplugged(monkeypatch)
+    said = refusal("me/model")
+    assert waits == []
+    if some:
+        assert "the cache is incomplete and the Hub cannot be asked; missing: model.safe" in said
+    else:
+        assert "me/model is neither in the cache of the Hugging Face Hub nor can it be" in said
+    assert f"With a network type: hf download me/model --revision {COMMIT}; then set" in said
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of somebody who takes calls and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("revision", [None, COMMIT])
+def test_a_network_that_swallows_all_questions_is_not_waited_for_longer_than_was_said(
+    server: Hub,
+    waits: list[float],
+    silent: int,
+    monkeypatch: pytest.MonkeyPatch,
+    revision: str | None,
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
+    unplugged(monkeypatch, silent)
+    start = time.monotonic()
+    assert "nor can it be fetched" in refusal("me/model", revision=revision)
+    assert time.monotonic() - start < 5
+    assert waits == []
+
+
+class LogIn(BaseHTTPRequestHandler):
+    """A network's page that wants a password first, whatever was asked for."""
+
+    def do_GET(self) -> None:
+        body = b"<html>Welcome to the hotel</html>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def test_a_network_that_asks_for_a_password_first_is_one_line(
+    server: Hub, serve: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unplugged(monkeypatch, serve(ThreadingHTTPServer(("127.0.0.1", 0), LogIn)).server_port)
+    assert "me/model could not be fetched whole: " in refusal("me/model")
+
+
+def test_without_a_network_a_gated_repository_is_told_with_its_terms_and_the_login(
+    server: Hub, pinned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned("me/model", revision=COMMIT, gated=True)
+    offline(monkeypatch)
+    said = refusal("me/model")
+    assert (
+        "With a network accept its terms on https://huggingface.co/me/model, then type: "
+        f"hf auth login && hf download me/model --revision {COMMIT}; then set HF_HUB_OFFLINE=1"
+    ) in said
 
 
 def test_files_that_an_interrupted_download_left_out_are_named(

@@ -8,7 +8,7 @@ from pathlib import Path
 from covar_gen.core import hub
 from covar_gen.core.errors import ModelError
 
-SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
+SMALL = hub.SMALL
 """Configurations and tokenizers."""
 
 
