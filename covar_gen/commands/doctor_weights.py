@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from covar_gen.commands.doctor_own import own
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted, fitting
-from covar_gen.core.hub import access, command, is_offline
+from covar_gen.core.hub import access, command, is_offline, with_network
 from covar_gen.core.hub_cache import Cached, cache_folder, cached
 from covar_gen.core.pins import licences, of_plugin
 
@@ -129,8 +130,7 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
     title = f"weights {wanted.name}"
     by = f"{tool.name}.{wanted.option}"
     if wanted.local:
-        own = "file" if Path(wanted.name).is_file() else "folder"
-        return Finding(title, fine=True, said=f"a {own} of your own, for {by}")
+        return own(tool, wanted, title)
     known = wanted.pin
     licence = f"; {known.licence}" if known else ""
     size = f"about {known.download_gib:g} GiB" if known else "of unknown size"
@@ -139,18 +139,23 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
         said = f"in the cache, {here.size / GIB:.2f} GiB at {here.commit[:12]}, for {by}{licence}"
         return Finding(title, fine=True, said=said)
     some = f"incomplete in the cache, without {', '.join(missing[:3])}" if missing else "not here"
-    said = f"{some}; {size}, for {by}{licence}"
     if known is not None and known.removed:
+        # There is nothing to download, whatever its size was.
+        said = f"removed by its owner, {some}, for {by}{licence}"
         mend = f"Name its mirror: {known.mirror}" if known.mirror else "Name other weights"
-        return Finding(title, fine=False, said=f"removed by its owner, {said}", mend=mend)
-    if known is not None and known.gated and not _logged_in():
-        return Finding(title, fine=False, said=f"gated, {said}", mend=access(known))
-    gate = f", once its terms are accepted on {known.page}" if known and known.gated else ""
+        return Finding(title, fine=False, said=said, mend=mend)
+    said = f"{some}; {size}, for {by}{licence}"
     # What is there of an incomplete copy came from somewhere: all of it is sure to be enough.
     files = tool.plugin.reads.get(wanted.option, ()) if tool.plugin and not missing else ()
-    download = command(wanted.repo, wanted.revision, files)
+    gated = known is not None and known.gated
     if is_offline():
-        return Finding(title, fine=False, said=said, mend=f"With a network type: {download}{gate}")
+        mend = with_network(wanted.repo, wanted.revision, files)
+        said = f"gated, {said}" if gated else said
+        return Finding(title, fine=False, said=said, mend=mend)
+    if known is not None and gated and not _logged_in():
+        return Finding(title, fine=False, said=f"gated, {said}", mend=access(known))
+    gate = f", once its terms are accepted on {known.page}" if known and gated else ""
+    download = command(wanted.repo, wanted.revision, files)
     later = f"Downloaded when it is needed{gate}; to have it before, type: {download}"
     return Finding(title, fine=True, said=said, mend=later)
 
@@ -166,7 +171,7 @@ def _missing(wanted: Wanted, here: Cached | None) -> tuple[str, ...]:
 def _left(wanted: Wanted, here: Cached | None) -> float:
     """GiB to download."""
     known = wanted.pin
-    if known is None or (here is not None and not _missing(wanted, here)):
+    if known is None or known.removed or (here is not None and not _missing(wanted, here)):
         return 0.0
     return max(0.0, known.download_gib - (here.size / GIB if here else 0))
 

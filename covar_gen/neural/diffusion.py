@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from covar_gen.core.arrays import Json
+from covar_gen.core.checkpoints import model_name
 from covar_gen.core.digests import named_sha256, together
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import command, fetch
+from covar_gen.core.hub import SMALL, fetch, with_network
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
 from covar_gen.neural.room import check_room, free_memory
 from covar_gen.neural.running import Dtype, own_devices
 from covar_gen.neural.settings import check_settings, compile_blocks, set_attention
+from covar_gen.neural.whole import check_files, lacking, some
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +35,7 @@ STEMS = ("model", "diffusion_pytorch_model")
 """How files of weights are called; variants such as `model.fp16` are not read."""
 OLD_STEM = "pytorch_model"
 """How transformers called them before it wrote .safetensors."""
-SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
+SETTINGS = SMALL
 """Files beside the weights that decide what a part does."""
 
 LIBRARIES = ("diffusers", "transformers")
@@ -101,9 +103,7 @@ class Folder:
     @property
     def model(self) -> str:
         """`repo@commit`; `local:FOLDER@` and the start of the content's hash for a folder."""
-        if self.repo:
-            return f"{self.repo}@{self.path.name}"
-        return f"local:{self.path.name}@{self.sha256[:12]}"
+        return model_name(self.repo, self.path, lambda: self.sha256)
 
     @cached_property
     def sha256(self) -> str:
@@ -136,7 +136,7 @@ def find_pipeline(name: str, where: str, wanted: Sequence[str] | None = None) ->
         wanted: parts that must be there; None: those that model_index.json names, less LEFT_OUT.
 
     Raises:
-        WeightsError: it cannot be had, or a part is missing.
+        WeightsError: it cannot be had, or a part is missing, incomplete or cut off.
     """
     path, repo, revision = _place(name, where, [INDEX], FILES)
     parts = _named(_read(path / INDEX, where)) if wanted is None else tuple(wanted)
@@ -156,7 +156,7 @@ def find_network(name: str, where: str) -> Folder:
         where: the option that names it, for error messages.
 
     Raises:
-        WeightsError: it cannot be had.
+        WeightsError: it cannot be had, is incomplete or cut off.
     """
     path, repo, revision = _place(name, where, [CONFIG])
     return _complete(path, repo, revision, where, (".",), [])
@@ -264,18 +264,27 @@ def _complete(
         bare = [part for part in parts if _is_network(path / part) and not _has(path / part)]
         path = get(_weights("bin"), bare) if bare else path
     missing = [file for file in files if not (path / file).is_file()]
-    missing += [
-        part
-        for part in parts
-        if not _files(path / part) or (_is_network(path / part) and not _has(path / part))
-    ]
+    kinds = _kinds(_read(path / INDEX, where)) if INDEX in files and not missing else {}
+    for part in parts:
+        missing += _missing(path / part, part, kinds.get(part, ""), where)
     if missing:
         mend = "Name a folder in diffusers' layout, with the weights of every part"
         if repo:
-            mend = f"With a network type: {command(repo, revision)}; or choose another repository"
-        names = "its weights" if missing == ["."] else ", ".join(missing)
+            mend = f"{with_network(repo, revision)}; or choose another repository"
+        names = "its weights" if missing == ["."] else some(missing)
         raise WeightsError(f"{path} lacks {names}", where=where, mend=mend)
+    check_files((file for part in parts for file in _files(path / part)), where)
     return Folder(where, path, repo, parts)
+
+
+def _missing(folder: Path, part: str, kind: str, where: str) -> list[str]:
+    """What a part lacks: files; itself, where it has none or, of a network, no weights."""
+    if not _files(folder):
+        return [part]
+    files = lacking(folder, where, kind)
+    if not files and _is_network(folder) and not _has(folder):
+        return [part]
+    return [f"{part}/{file}".removeprefix("./") for file in files]
 
 
 def _weights(ending: str) -> list[str]:
@@ -302,15 +311,19 @@ def _has(folder: Path) -> bool:
 
 def _named(index: dict[str, Any]) -> tuple[str, ...]:
     """Parts that model_index.json names and that are loaded."""
-    return tuple(
-        name
+    return tuple(name for name in _kinds(index) if name not in LEFT_OUT)
+
+
+def _kinds(index: dict[str, Any]) -> dict[str, str]:
+    """The class of each part that model_index.json names."""
+    return {
+        name: value[-1]
         for name, value in index.items()
         if isinstance(value, list)
         and value
         and value[0]
-        and name not in LEFT_OUT
         and all(isinstance(each, str) for each in value)
-    )
+    }
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from covar_gen.core.checkpoints import Checkpoint
 from covar_gen.core.errors import WeightsError
 from covar_gen.neural.quiet import one_line
+from covar_gen.neural.whole import check_files
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,7 @@ def load_model(checkpoint: Checkpoint, model: str, device: torch.device) -> Any:
         what = f"transformers {transformers.__version__} has no {model}"
         mend = "Type: pip install -U transformers"
         raise WeightsError(what, where=checkpoint.where, mend=mend)
+    check_files(checkpoint.files, checkpoint.where)
     with one_line(checkpoint.model, checkpoint.where):
         module, report = kind.from_pretrained(
             checkpoint.folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from covar_gen.commands import doctor as doctors
 from covar_gen.commands import doctor_weights
 from covar_gen.commands.doctor import doctor
+from covar_gen.commands.doctor_own import own
 from covar_gen.commands.doctor_weights import Device, room
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted, all_with_weights
@@ -123,8 +125,21 @@ def test_a_removed_repository_is_answered_with_its_mirror(found: Found) -> None:
     gone = "runwayml/stable-diffusion-inpainting"
     weights = found(outpainted(gone))[f"weights {gone}"]
     assert not weights.fine
-    assert weights.said.startswith("removed by its owner, not here")
+    assert weights.said == (
+        "removed by its owner, not here, for stable_diffusion.weights; CreativeML OpenRAIL-M"
+    )
     assert weights.mend == f"Name its mirror: {INPAINTING}"
+
+
+def test_a_removed_repository_is_not_counted_as_a_download(found: Found) -> None:
+    gone = outpainted("runwayml/stable-diffusion-inpainting")
+    assert "download" not in found(gone)
+    both = {
+        **gone,
+        "geometry.inpainter": "stable_diffusion",
+        "geometry.options.stable_diffusion.weights": INPAINTING,
+    }
+    assert found(both)["download"].said.startswith("about 4.0 GiB of weights")
 
 
 def test_a_gated_repository_is_answered_with_how_to_get_in_until_one_is_logged_in(
@@ -141,14 +156,82 @@ def test_a_gated_repository_is_answered_with_how_to_get_in_until_one_is_logged_i
     assert f"once its terms are accepted on {page}" in weights.mend
 
 
-def test_a_folder_of_ones_own_is_neither_looked_for_nor_downloaded(
-    found: Found, recipe: Path
+def test_where_the_hub_must_not_be_asked_a_gated_repository_is_told_with_terms_and_login(
+    found: Found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (recipe.parent / "painter").mkdir()
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    gated = "black-forest-labs/FLUX.1-Fill-dev"
+    for token in ("", "hf_mine"):
+        monkeypatch.setenv("HF_TOKEN", token)
+        weights = found(outpainted(gated))[f"weights {gated}"]
+        assert not weights.fine
+        assert weights.said.startswith("gated, not here; about 31.6 GiB")
+        assert weights.mend == (
+            f"With a network accept its terms on https://huggingface.co/{gated}, "
+            f"then type: hf auth login && {command(gated, None, FILES)}"
+        )
+
+
+def test_a_folder_of_ones_own_is_neither_looked_for_nor_downloaded(
+    found: Found, recipe: Path, tiny_diffusion: ModuleType
+) -> None:
+    place = tiny_diffusion.save_stable_diffusion(recipe.parent / "painter")
     said = found(outpainted("painter"))
-    place = recipe.parent / "painter"
     assert said[f"weights {place}"].said == "a folder of your own, for stable_diffusion.weights"
+    assert said[f"weights {place}"].fine
     assert "download" not in said
+
+
+def test_a_folder_of_ones_own_that_is_not_whole_has_to_be_mended(
+    found: Found, recipe: Path, tiny_diffusion: ModuleType
+) -> None:
+    place = tiny_diffusion.save_stable_diffusion(recipe.parent / "painter")
+    weights = place / "unet" / "diffusion_pytorch_model.safetensors"
+    size = weights.stat().st_size
+
+    def told() -> Finding:
+        finding = found(outpainted("painter"))[f"weights {place}"]
+        assert not finding.fine
+        return finding
+
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert told().said == (
+        f"{weights} is cut off: it has {size - 1} bytes of {size}, for stable_diffusion.weights"
+    )
+    assert told().mend == "Fetch it again, with enough space on the disk"
+    weights.write_bytes(b"")
+    assert told().said.startswith(f"{weights} is empty")
+    weights.unlink()
+    assert told().said.startswith(f"{place} lacks unet, for stable_diffusion.weights")
+    (place / "model_index.json").unlink()
+    assert told().said.startswith(f"{place} lacks model_index.json")
+
+
+def test_other_networks_of_ones_own_are_looked_at_as_well(
+    found: Found, recipe: Path, module_of: Callable[..., ModuleType]
+) -> None:
+    tiny = module_of(Path(__file__).parents[1] / "segmenters" / "tiny.py")
+    place = tiny.save_sam(recipe.parent / "sam")
+    chosen = {"masks.segmenter": "grounded_sam", "masks.options.grounded_sam.sam": "sam"}
+    assert found(chosen)[f"weights {place}"].fine
+    weights = place / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    finding = found(chosen)[f"weights {place}"]
+    assert not finding.fine
+    assert finding.said.startswith(f"{weights} is cut off: it has 1000 bytes of ")
+    assert finding.said.endswith(", for grounded_sam.sam")
+
+
+def test_a_file_of_ones_own_is_looked_at_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "emu2.safetensors"
+    tool = Tool("backgrounds.editor", "editors", "emu2")
+    wanted = Wanted("weights", str(file), local=True)
+    file.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    assert own(tool, wanted, "it").said == "a file of your own, for emu2.weights"
+    file.write_bytes(b"\x03\0\0\0\0\0\0\0{}")
+    assert own(tool, wanted, "it").said.endswith("it has 10 bytes of 11, for emu2.weights")
 
 
 def test_a_model_that_does_not_fit_the_gpu_is_refused_with_what_would(found: Found) -> None:
