@@ -20,11 +20,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
+from covar_gen.core.arrays import Image, Json, Rejected, check_image, check_mask
 from covar_gen.core.errors import ToolError
 from covar_gen.core.plugins import PluginOptions
 from covar_gen.core.servers import a_server, api_key, server_of
-from covar_gen.editors._images_api_answers import image_in
+from covar_gen.editors._images_api_answers import Found, image_in
 from covar_gen.editors._images_api_pictures import canvas_for, edges_of, png_of, read_answer
 from covar_gen.editors.base import (
     AlignmentOptions,
@@ -47,12 +47,21 @@ _POLICY = re.compile(
 _OURS = ("image", "mask", "prompt", "model", "size", "n", "stream")
 _ANSWERED = ("content_policy", "bad_output", "object_moved", "object_not_found", "empty_mask")
 """Rejections that show that the server works."""
+_NO_IMAGE = ("not_an_image", "truncated", "empty_file")
 _MENDS = {
     "unreachable": "Check that the server runs, and base_url",
     "too_late": "Raise timeout_s, or lower concurrency",
     "failed": "Try again later",
     "request_refused": "Correct the editor's options: model, size, quality, extra",
-    "wrong_size": "Name a size that the server answers in, as size or in sizes",
+    **dict.fromkeys(
+        ("wrong_size", "too_small", "too_large"),
+        "Name a size that the server answers in, as size or in sizes",
+    ),
+    **dict.fromkeys(
+        _NO_IMAGE,
+        "Look into the server's log for why it answers with no PNG, JPEG or WebP in data[0]; try "
+        "response_format",
+    ),
 }
 _OTHERWISE = "Check that base_url is the root of a server with /images/edits"
 
@@ -210,7 +219,7 @@ class ImagesApi(Editor):
             return
         first = failed[0]
         assert isinstance(first, Rejected)
-        # Three reasons for one slug: only their cures differ.
+        # Several causes may have one reason: only their cures differ.
         cause = str(first.params.get("cause", first.reason))
         said = first.params.get("said") or ", ".join(f"{k} {v}" for k, v in first.params.items())
         what = f"every call failed, this one: {cause} ({said})"
@@ -267,8 +276,8 @@ class ImagesApi(Editor):
             answer = client.images.with_raw_response.edit(prompt=prompt, **files, extra_body=fields)
         except (openai.OpenAIError, ValueError) as error:
             return self._failed(error, client.api_key)
-        data = image_in(answer.content, self.server, options.timeout_s, options.tries)
-        levels = read_answer(data) if isinstance(data, bytes) else data
+        given = image_in(answer.content, self.server, options.timeout_s, options.tries)
+        levels = given if isinstance(given, Rejected) else _levels(given, client.api_key)
         found = levels if isinstance(levels, Rejected) else canvas.back(levels, size)
         params: dict[str, Json] = {
             "server": self.server,
@@ -277,7 +286,10 @@ class ImagesApi(Editor):
             "mask_sent": options.mask,
         }
         if isinstance(found, Rejected):
-            return Rejected(found.reason, {**params, **found.params}, again=found.again)
+            about = {**params, **found.params}
+            if "said" in about:
+                about["said"] = str(about["said"]).replace(client.api_key, "***")
+            return Rejected(found.reason, about, again=found.again)
         assert not isinstance(levels, Rejected)
         params["answered"] = f"{levels.shape[1]}x{levels.shape[0]}"
         return Edit(found, params=params)
@@ -310,6 +322,14 @@ class ImagesApi(Editor):
                 return Rejected("no_answer", {"cause": "failed", "said": said})
             return Rejected("request_refused", {"said": said})
         return Rejected("no_answer", {"cause": "failed", "said": said})
+
+
+def _levels(given: Found, key: str) -> Image | Rejected:
+    """The pixels of what the server gave; what is wrong with it says what it is instead."""
+    levels = read_answer(given.data)
+    if isinstance(levels, Rejected) and levels.reason in _NO_IMAGE:
+        return Rejected(levels.reason, {"said": given.said(key)})
+    return levels
 
 
 def _is_failure(answer: Edit | Rejected) -> bool:

@@ -460,6 +460,96 @@ def test_bytes_that_are_no_image_are_rejected(server: Server) -> None:
     assert cut.reason == "truncated"
 
 
+def test_base64_that_is_no_image_ends_the_stage_with_what_came_from_where_and_what_to_do(
+    server: Server,
+) -> None:
+    server.answer = lambda _: holding(b"these are words")
+    with pytest.raises(ToolError) as caught:
+        editor(server).edit([request()])
+    assert caught.value.line() == (
+        f"ToolError: editor images_api, {server.url}: every call failed, this one: not_an_image "
+        "(15 bytes in b64_json of the answer: text that begins 'these are words'). Look into the "
+        "server's log for why it answers with no PNG, JPEG or WebP in data[0]; try response_format"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"<!DOCTYPE html><title>Log in</title>", "a page of HTML that begins '<!DOCTYPE html><t"),
+        (b'{"detail": "CUDA error"}', 'JSON that begins \'{"detail": "CUDA error'),
+        (b"%PDF-1.7 ...", "a PDF"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='x'/>", "an SVG drawing"),
+        (b"\0\0\0\x20ftypisom....", "a video"),
+        (b"\x89PNG\r\n\x1a\nrubbish", "a PNG"),
+        (bytes(range(64)), "no known kind of file, it begins with the bytes 00 01 02 03 04 05"),
+        (b"\xff\xfe\xfd" * 9, "no known kind of file, it begins with the bytes ff fe fd"),
+        (b"x" + "\u00e9".encode() * 200, "text that begins 'x\u00e9\u00e9"),
+    ],
+    ids=["html", "json", "pdf", "svg", "video", "png", "binary", "no utf-8", "text"],
+)
+def test_what_came_instead_of_an_image_is_told_from_its_first_bytes(
+    server: Server, data: bytes, said: str
+) -> None:
+    server.answer = lambda _: holding(data)
+    found = one(server)
+    assert isinstance(found, Rejected)
+    assert found.reason == "not_an_image"
+    told = str(found.params["said"])
+    assert told.startswith(f"{len(data)} bytes in b64_json of the answer: {said}")
+    assert len(told) < 120
+
+
+def test_what_is_no_image_behind_an_address_is_told_with_the_address(server: Server) -> None:
+    server.files["/made/1.png"] = [Reply(200, b"<html>please log in")]
+    link = f"http://127.0.0.1:{server.server_port}/made/1.png"
+    body = json.dumps({"data": [{"url": f"{link}?signature=secret"}]}).encode()
+    server.answer = lambda _: Reply(200, body)
+    found = one(server)
+    assert isinstance(found, Rejected)
+    assert found.params["said"] == (
+        f"19 bytes in the file at {link}: a page of HTML that begins '<html>please log in'"
+    )
+
+
+def test_a_field_that_is_no_base64_or_empties_or_ends_too_early_is_told(server: Server) -> None:
+    def said(b64: str) -> tuple[str, str]:
+        body = json.dumps({"data": [{"b64_json": b64}]}).encode()
+        server.answer = lambda _: Reply(200, body)
+        found = one(server)
+        assert isinstance(found, Rejected)
+        return found.reason, str(found.params["said"])
+
+    assert said("*** no ***") == (
+        "not_an_image",
+        "b64_json of the answer is no base64, it begins '*** no ***'",
+    )
+    assert said("data:image/png;base64,") == (
+        "empty_file",
+        "0 bytes in b64_json of the answer: nothing",
+    )
+    cut = png(cv2.resize(cup()[0], (144, 96)))[:900]
+    assert said(base64.b64encode(cut).decode()) == (
+        "truncated",
+        "900 bytes in b64_json of the answer: a PNG",
+    )
+
+
+def test_a_key_that_the_server_sends_back_is_not_kept(server: Server) -> None:
+    server.answer = lambda _: holding(f"{KEY} it was".encode())
+    found = one(server)
+    assert isinstance(found, Rejected)
+    assert KEY not in str(found.params)
+    assert "'*** it" in str(found.params["said"])
+
+
+def test_an_answer_of_another_kind_says_to_check_the_address(server: Server) -> None:
+    server.answer = lambda _: Reply(200, b"<html>welcome</html>")
+    with pytest.raises(ToolError, match="welcome") as caught:
+        editor(server).edit([request()])
+    assert "Check that base_url is the root of a server with /images/edits" in caught.value.line()
+
+
 @pytest.mark.parametrize(
     ("colour", "output"),
     [
