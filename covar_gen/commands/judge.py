@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covar_gen.core.errors import PluginError
+from covar_gen.core.files import make_folder
 from covar_gen.core.values import unknown
 from covar_gen.evaluation.analyses.judge_agreement import judge_agreement
 from covar_gen.evaluation.judges import (
@@ -104,7 +105,7 @@ def write_questions(
     classes = stored_classes(results)
     if path.is_dir():
         raise PluginError("a folder, not a file", where=path, mend="Name a .jsonl file")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "Name another file with --export")
     return export_questions(path, confused(results, classes), one, cache, classes.groups)
 
 

@@ -240,6 +240,8 @@ def make_folder(out: Path, masks: Mapping[str, Path]) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise RunFolderError("a file, not a folder", where=out, mend=mend) from error
+    except FileNotFoundError as error:
+        raise RunFolderError("the folder cannot be made", where=out, mend=mend) from error
 
 
 def write(found: Agreement, out: Path, picture: bytes | None) -> None:

@@ -155,6 +155,7 @@ _STORAGE = {
         "Choose another disk with --run or --out",
     ),
     errno.ENOTDIR: ("a part of the path is a file", "Choose another folder with --run or --out"),
+    errno.ELOOP: ("a link leads to itself", "Choose another folder with --run or --out"),
     errno.ESTALE: ("the network file system lost the file", "Type the same command again"),
     errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n 4096), then try again"),
 }

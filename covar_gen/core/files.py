@@ -115,6 +115,23 @@ class Staging:
             self._lock = None
 
 
+def make_folder(folder: Path, mend: str) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Args:
+        folder: to be made.
+        mend: what to do where it cannot be made, such as "Choose another --out".
+
+    Raises:
+        StorageError: a file stands in its way, or nothing can be made there, as under /proc.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the folder cannot be made ({os.strerror(error.errno or 0)})"
+        raise StorageError(what, where=folder, mend=mend) from error
+
+
 def sweep(root: Path) -> int:
     """Remove the temporaries of writers that are dead; returns how many writers there were."""
     swept = 0

@@ -394,6 +394,10 @@ BAD: dict[str, tuple[list[str], str]] = {
         ["--predicted", "run", "--reference", "plain", "--out", "ids.csv"],
         "RunFolderError: ids.csv: a file, not a folder",
     ),
+    "a folder that cannot be made": (
+        ["--predicted", "run", "--reference", "plain", "--out", "/proc/x"],
+        "RunFolderError: /proc/x: the folder cannot be made",
+    ),
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from covar_gen.core import files
 from covar_gen.core.errors import StorageError, storage_error
-from covar_gen.core.files import STAGING, Staging, check_storage, sweep, sync
+from covar_gen.core.files import STAGING, Staging, check_storage, make_folder, sweep, sync
 from covar_gen.core.imaging import encode_png, is_whole_png
 from covar_gen.core.masters import save_image
 from covar_gen.core.recipe import Classes, Recipe
@@ -260,6 +260,7 @@ def test_a_file_system_without_hard_links_cannot_hold_a_run(
         (errno.EMFILE, "too many open files"),
         (errno.EFBIG, ""),
         (errno.ENOTDIR, ""),
+        (errno.ELOOP, "leads to itself"),
         (errno.ESTALE, ""),
     ],
 )
@@ -272,6 +273,24 @@ def test_what_the_disk_says_is_one_line_with_the_path(number: int, words: str) -
     unnamed = storage_error(OSError(number, os.strerror(number)), "elsewhere")
     assert unnamed is not None
     assert unnamed.where == "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["file", "file/inside", "loop", "/proc/x", "/proc/x/y"])
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "loop").symlink_to("loop")
+    place = tmp_path / name
+    with pytest.raises(StorageError, match=r"the folder cannot be made \(.+\)") as caught:
+        make_folder(place, "Choose another")
+    assert caught.value.where == str(place)
+    assert caught.value.line().endswith("). Choose another")
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_folder_is_made_with_those_above_it_and_left_if_it_is_there(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b", "Choose another")
+        assert (tmp_path / "a" / "b").is_dir()
 
 
 def test_an_error_that_is_not_the_disks_is_not_taken_for_one() -> None:

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from covar_gen.core.errors import PluginError
+from covar_gen.core.files import make_folder
 from covar_gen.evaluation.classifiers import cache_folder
 from covar_gen.evaluation.judges.base import NO_JUDGE, ClassPair, Judge, Verdict
 
@@ -157,7 +158,7 @@ _ANOTHER = "Name another file for the verdicts: this one is left as it is"
 
 def _append(path: Path, line: bytes) -> None:
     """Add a line under a lock, on a line of its own even after an unfinished one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "Name another file with --verdicts")
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
