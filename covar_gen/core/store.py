@@ -42,6 +42,8 @@ METADATA = "metadata.parquet"
 MADE_WITH = "made_with.json"
 RELEASE = "release.json"
 """A release's list of its files: its folder has a recipe too, and is no run."""
+PUBLISHING = ".publishing"
+"""Folder inside a release that is not finished."""
 
 
 class Run:

@@ -19,6 +19,7 @@ from covar_gen.core.errors import DamagedRunError, IncompleteInputError
 from covar_gen.core.imaging import decode_mask
 from covar_gen.core.rows import OK
 from covar_gen.core.store import MANIFEST, RELEASE, Run, open_run
+from covar_gen.evaluation.data.released import check_release
 
 
 class Masks:
@@ -154,8 +155,10 @@ def masks_of(place: str, keys: pa.ChunkedArray, content: NDArray[np.int64]) -> M
 
     Raises:
         RunFolderError: neither a run folder nor a release's.
+        ReleaseFolderError: a release that is not finished, or of which files are missing.
         IncompleteInputError: none of the images has a mask there.
     """
+    check_release(Path(place))
     if (Path(place) / RELEASE).is_file():
         return _of_release(Path(place), keys, content)
     run = open_run(place)

@@ -10,6 +10,7 @@ from covar_gen.evaluation.data.base import Data, Label
 from covar_gen.evaluation.data.benchmarks import RunData
 from covar_gen.evaluation.data.folders import FolderData, holds_images
 from covar_gen.evaluation.data.opened import OpenedData
+from covar_gen.evaluation.data.released import check_release
 
 __all__ = ["Data", "Label", "open_data"]
 
@@ -40,6 +41,7 @@ def open_data(
     Raises:
         PhotographsError: there is nothing, it cannot be opened, or has no such split or column.
         LabelsError: rows without a label.
+        ReleaseFolderError: a release that is not finished, or of which files are missing.
         RunFolderError: a run folder that is damaged or not complete, or options it has not.
     """
     given = {
@@ -50,6 +52,8 @@ def open_data(
         "label_column": label_column,
     }
     path = Path(place).expanduser()
+    if path.is_dir():
+        check_release(path, name)
     if (path / RECIPE).is_file() and not (path / RELEASE).is_file():
         for option, value in given.items():
             if value is not None:
