@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -76,9 +76,12 @@ class Editor(Plugin, ABC):
     Attributes:
         knows_masks: True if every edit comes with its mask, so that no segmenter has to run;
             options may decide it.
+        reads_prompt: False where the recipe's instruction plays no part; a release's card quotes
+            it otherwise.
     """
 
     knows_masks: bool = False
+    reads_prompt: ClassVar[bool] = True
 
     @abstractmethod
     def edit(self, batch: Sequence[EditRequest]) -> Sequence[Edit | Rejected]:

@@ -54,6 +54,7 @@ class Collage(Editor):
     options: Options
 
     knows_masks = True
+    reads_prompt = False
 
     def check(self) -> None:
         """List and hash the folder of photographs.

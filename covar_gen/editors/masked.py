@@ -44,6 +44,7 @@ class Masked(PaintingPlugin, Editor):
 
     options: Options
     knows_masks = True
+    reads_prompt = False
 
     def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
         """One answer per request; photographs of one size are painted together.

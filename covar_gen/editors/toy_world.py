@@ -19,6 +19,7 @@ class ToyWorld(Editor):
     """Draws the background's texture anew for each image and lays the object over it."""
 
     knows_masks = True
+    reads_prompt = False
 
     def edit(self, batch: Sequence[EditRequest]) -> list[Edit | Rejected]:
         """The object of each photograph before its background.
