@@ -50,6 +50,8 @@ def publish(
     from covar_gen.core.store import open_run
     from covar_gen.release.encoding import Encoder
 
+    if repo is not None and push and not recipe_only:
+        _check_terms(repo, about)
     _ask_ahead(repo, tag, push=push, told=public or replace or tag is not None)
     release = make(
         open_run(run),
@@ -84,6 +86,15 @@ def _ask_ahead(repo: str | None, tag: str | None, *, push: bool, told: bool) -> 
     pushing.check_names(repo, tag)
     if push:
         pushing.login(repo, say=typer.echo)
+
+
+def _check_terms(repo: str, about: Path | None) -> None:
+    """See, before images are encoded, that a release of images may be pushed."""
+    from covar_gen.release.about import read_about
+    from covar_gen.release.pushing import restricted
+
+    if read_about(about).photographs.redistributable is False:
+        raise restricted(repo)
 
 
 def _push(out: Path, repo: str, config: str, **given: Any) -> None:

@@ -20,6 +20,7 @@ from covar_gen.core.launch import PROGRESS, THREADS, guarded, leash, progress
 from covar_gen.core.plugins import find
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import open_run
+from covar_gen.editors.base import Editor
 from covar_gen.release.about import read_about
 from covar_gen.release.encoding import Encoder, Format
 from covar_gen.release.making import Options, publish_share
@@ -51,10 +52,12 @@ def _publish(given: argparse.Namespace) -> None:
     run = open_run(given.run)
     encoder, about = Encoder(given.format, given.quality), read_about(given.about)
     terms = find("sources", run.recipe.classes.source, Source, "classes.source").terms
+    ground = run.recipe.backgrounds
+    told = ground and find("editors", ground.editor, Editor, "backgrounds.editor").reads_prompt
     release = publish_share(
         run,
         given.out,
-        Options(encoder, given.shard_mb, about, given.repo, terms),
+        Options(encoder, given.shard_mb, about, given.repo, terms, bool(told)),
         Ranks.from_environment(),
         threads=int(os.environ.get(THREADS, "2")),
         report=progress("publish"),

@@ -42,6 +42,9 @@ def verify_release(
     lossless = isinstance(encoder, dict) and encoder["format"] == "png"
     if found.problems or not sample or not lossless:
         return found, Verified()
+    if found.other_columns:
+        found.left_out.append("images made again: a run has the columns of today")
+        return found, Verified()
     with TemporaryDirectory(prefix="covar-verify-") as place:
         out = Path(place) / "run"
         run = restore(release, out, sources=_sources(release), threads=threads).run

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from covar_gen.core.pins import pin
 from covar_gen.core.prompts import load_prompt
 from covar_gen.release.citation import bibtex
-from covar_gen.release.facts import Facts, columns_of, repositories
+from covar_gen.release.facts import Facts, columns_of, counted, repositories, shown_words
 from covar_gen.release.licences import (
     FILE as LICENCES,
 )
@@ -106,6 +106,7 @@ def _body(facts: Facts, stored: Stored, repo: str | None) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["cell"] = _cell
+    environment.filters["of"] = counted
     environment.filters["py"] = lambda text: str(text).replace("\\", "\\\\").replace('"', '\\"')
     recipe = facts.recipe
     subsets = facts.subsets()
@@ -183,7 +184,8 @@ def _tools(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _prompt(facts: Facts) -> str | None:
-    section = facts.recipe.backgrounds
+    """The recipe's instruction, where the editor reads it."""
+    section = facts.recipe.backgrounds if facts.instructed else None
     return (section.prompt or load_prompt("background_edit").user) if section else None
 
 
@@ -248,11 +250,15 @@ def _limits(facts: Facts, stored: Stored) -> list[str]:
     if loose:
         where = ", ".join(loose)
         text = "no pixels are promised to be the parent's: the tool drew the whole image again"
-        found.append(f"In {where} {text} (`known_pixel_max_diff` is null).")
+        shown = "; their patches are whole pictures, and show what it took over from the photograph"
+        more = shown if stored.recipe_only else ""
+        found.append(f"In {where} {text} (`known_pixel_max_diff` is null){more}.")
+    found += [shown_words(name, shown) for name, shown in facts.shown.items()]
     rejected = sum(count for _, _, count in facts.reasons)
     if rejected:
+        were = "was" if rejected == 1 else "were"
         found.append(
-            f"{rejected} images were rejected, so that not every photograph has every variant;"
+            f"{counted(rejected, 'image')} {were} rejected: not every photograph has every variant;"
             " compare variants on the photographs that have them all."
         )
     if not stored.lossless:

@@ -20,16 +20,16 @@ import pyarrow.parquet as pq
 
 from covar_gen.core.digests import file_sha256
 from covar_gen.core.imaging import decode_mask, decode_png, pixels_sha256
-from covar_gen.core.recipe import Recipe, read_recipe
+from covar_gen.core.recipe import read_recipe
 from covar_gen.core.rows import OK
 from covar_gen.core.store import RECIPE, Run
+from covar_gen.release.columns import other_columns, relied_on
+from covar_gen.release.complete import named
 from covar_gen.release.contents import parent_path
-from covar_gen.release.index import RECIPE_ONLY, Entry, Release
+from covar_gen.release.index import RECIPE_ONLY, Entry, Release, here
 from covar_gen.release.patches import decode_patch, predicted
-from covar_gen.release.schema import MASKS, ROWS, label_names, schema_of
+from covar_gen.release.schema import MASKS, ROWS, label_names
 
-HUGGINGFACE = b"huggingface"
-"""Key of the schema's metadata by which `datasets` knows types."""
 TOGETHER = 32
 """Rows read at once."""
 
@@ -45,6 +45,7 @@ class Checked:
         groups: of all.
         problems: (file or key, what is wrong), sorted.
         left_out: what could not be looked at, and why.
+        other_columns: its tables have not the columns that this version of the toolkit writes.
     """
 
     files: int = 0
@@ -53,6 +54,7 @@ class Checked:
     groups: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    other_columns: bool = False
 
 
 def check_release(release: Release, *, threads: int = 2) -> Checked:
@@ -70,7 +72,8 @@ def check_release(release: Release, *, threads: int = 2) -> Checked:
         whole = _check_files(release, found, pool)
         recipe = read_recipe(release.root / RECIPE)
         tables = [entry for entry in whole if entry.config]
-        readable = [entry for entry in tables if _check_table(release, entry, recipe, found)]
+        readable = [entry for entry in tables if _check_table(release, entry, found)]
+        _compare_columns(release, readable, label_names(recipe), found)
         for entry in readable:
             if entry.config != ROWS:
                 _check_contents(release, entry, found, pool)
@@ -110,20 +113,21 @@ def _check_files(release: Release, found: Checked, pool: ThreadPoolExecutor) -> 
     return whole
 
 
-def _check_table(release: Release, entry: Entry, recipe: Recipe, found: Checked) -> bool:
-    """Columns with their types and meanings, rows, and the keys of the first and last."""
+def _check_table(release: Release, entry: Entry, found: Checked) -> bool:
+    """Columns that every check relies on, rows, and the keys of the first and last."""
     path = release.root / entry.path
     assert entry.config is not None
     try:
         table = pq.ParquetFile(path)
-        schema, rows = table.schema_arrow, table.metadata.num_rows
+        names, rows = table.schema_arrow.names, table.metadata.num_rows
+        if lacking := sorted(relied_on(entry.config) - set(names)):
+            said = f"lacks columns {lacking}: {release.maker} wrote it. {release.mend}"
+            found.problems.append((entry.path, said))
+            return False
         keys = pq.read_table(path, columns=["key"])["key"].to_pylist()
     except (pa.ArrowException, OSError, KeyError) as error:
         found.problems.append((entry.path, f"cannot be read: {_first_line(error)}"))
         return False
-    wanted = schema_of(entry.config, label_names(recipe))
-    if said := _other_columns(schema, wanted):
-        found.problems.append((entry.path, said))
     if rows != entry.rows:
         found.problems.append((entry.path, f"has {rows} rows, {entry.rows} were written"))
     if keys and (keys[0], keys[-1]) != (entry.first, entry.last):
@@ -135,29 +139,6 @@ def _check_table(release: Release, entry: Entry, recipe: Recipe, found: Checked)
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _other_columns(schema: pa.Schema, wanted: pa.Schema) -> str | None:
-    """How the columns of a file differ from those of a release."""
-    lacking = [name for name in wanted.names if name not in schema.names]
-    strange = [name for name in schema.names if name not in wanted.names]
-    if lacking or strange:
-        return f"lacks columns {lacking} and has strange ones {strange}"
-    other = [one.name for one in wanted if not _alike(schema.field(one.name), one)]
-    if other:
-        return f"has columns of another type or meaning: {', '.join(other)}"
-    typed = (schema.metadata or {}).get(HUGGINGFACE)
-    same = typed == (wanted.metadata or {}).get(HUGGINGFACE)
-    return None if same else "says other types to datasets"
-
-
-def _alike(one: pa.Field, other: pa.Field) -> bool:
-    meaning = [(field.metadata or {}).get(b"meaning") for field in (one, other)]
-    kinds = [field.type.value_type if pa.types.is_list(field.type) else field.type
-             for field in (one, other)]  # fmt: skip
-    # Parquet has a name of its own for the elements of a list.
-    lists = [pa.types.is_list(field.type) for field in (one, other)]
-    return meaning[0] == meaning[1] and kinds[0].equals(kinds[1]) and lists[0] == lists[1]
 
 
 def _check_contents(
@@ -173,6 +154,38 @@ def _check_contents(
                 found.problems.append((row["key"], said))
             if entry.config not in (MASKS, row["subset"]):
                 found.problems.append((row["key"], f"is of subset {row['subset']}"))
+
+
+def _compare_columns(
+    release: Release, tables: list[Entry], names: list[str], found: Checked
+) -> None:
+    """Compare columns with those of today, in one line for all tables.
+
+    Of another version of the toolkit they may differ; a release of this one whose checksums fit
+    was not written by it.
+
+    Args:
+        release: the release.
+        tables: of it, that can be read.
+        names: of the classes.
+        found: what was found so far.
+    """
+    differences: dict[str, list[str]] = {}
+    for entry in tables:
+        assert entry.config is not None
+        schema = pq.read_schema(release.root / entry.path)
+        if said := other_columns(schema, entry.config, names):
+            differences.setdefault(said, []).append(entry.path)
+    if not differences:
+        return
+    found.other_columns = True
+    told = "; ".join(f"{said} ({named(paths)})" for said, paths in differences.items())
+    if release.of_today:
+        said = f"says that {release.maker} wrote it, which writes other tables: {told}"
+        found.problems.append(("release.json", f"{said}. {release.mend}"))
+    else:
+        said = f"columns: {release.maker} wrote it, this is {here()}, whose tables differ: {told}"
+        found.left_out.append(f"{said}. To look at them too: {release.mend}")
 
 
 def _rows_of(path: Path) -> Iterator[list[dict[str, Any]]]:

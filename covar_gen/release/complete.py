@@ -79,7 +79,7 @@ def whole(folder: Path) -> Whole:
     version = index.described.get("version")
     about: Any = index.described.get("about") or {}
     kept = about.get("photographs", {}).get("redistributable") is False
-    restricted = kept and index.identity.get("kind") != RECIPE_ONLY
+    restricted = kept and index.identity["kind"] != RECIPE_ONLY
     return Whole(folder, index.name, str(version) if version else None, files, restricted)
 
 

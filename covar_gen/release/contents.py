@@ -16,17 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from covar_gen.core.arrays import Image
-from covar_gen.core.errors import DamagedRunError
+from covar_gen.core.errors import DamagedRunError, ReleaseFolderError
 from covar_gen.core.imaging import decode_png
 from covar_gen.core.recipe import Recipe
 from covar_gen.core.rows import MANIFEST, OK
 from covar_gen.core.store import Run
+from covar_gen.release.carried import MOST, carried
 from covar_gen.release.encoding import Encoder
-from covar_gen.release.patches import difference, encode_patch, predicted
+from covar_gen.release.patches import OWN, difference, encode_patch, predicted
 from covar_gen.release.schema import MASKS, ROWS, class_ids, label_names, schema_of
 
 READS = ("key", "subset", "parent", "source", "status", "image", "mask", "width", "height",
-         "sha256", "pixels_sha256", "mask_sha256", "parent_sha256", "transform")  # fmt: skip
+         "sha256", "pixels_sha256", "mask_sha256", "parent_sha256", "transform",
+         "tool")  # fmt: skip
 """Columns of a manifest that a file can be made from."""
 
 
@@ -151,15 +153,26 @@ def _patches(run: Run) -> MakeCell:
         if row["parent"] is None:
             # The photograph itself, which whoever rebuilds the images has.
             return None
-        said, known = predicted(
-            _pixels(run, parent_path(run, row), row["parent_sha256"]),
-            row["transform"],
-            (row["height"], row["width"]),
-        )
+        parent = _pixels(run, parent_path(run, row), row["parent_sha256"])
+        said, known = predicted(parent, row["transform"], (row["height"], row["width"]))
         image = _pixels(run, row["image"], row["sha256"])
-        return Cell(encode_patch(difference(image, said, known)), f"{row['key']}.png")
+        patch = difference(image, said, known, parent, row["transform"])
+        share = carried(image, patch[..., 3] == OWN, parent, said)
+        if share > MOST:
+            raise _carries(run, row, share)
+        return Cell(encode_patch(patch), f"{row['key']}.png")
 
     return make
+
+
+def _carries(run: Run, row: Mapping[str, Any], share: float) -> ReleaseFolderError:
+    """What stands against a patch that shows its parent."""
+    what = (
+        f"the patch of {row['key']} would show {share:.0%} of its parent: pixels that the tool"
+        f" {row['tool']!r} changed by a few grey levels, or moved without giving their transform"
+    )
+    mend = "Have it keep them and give the transform, or publish without --recipe-only"
+    return ReleaseFolderError(what, where=run.root, mend=mend)
 
 
 def parent_path(run: Run, row: Mapping[str, Any]) -> str:

@@ -13,24 +13,28 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256
+from covar_gen.core.environment import packages
 from covar_gen.core.errors import ReleaseFolderError
 from covar_gen.core.files import PROBE, STAGING, Staging
-from covar_gen.core.store import RELEASE, first_difference
+from covar_gen.core.store import PUBLISHING, RELEASE, first_difference
 from covar_gen.release.plan import Shard
 from covar_gen.release.shards import Written
 
-WORKING = ".publishing"
+WORKING = PUBLISHING
 """Folder of what stands beside a release until it is whole."""
+TOOLKIT = "covar-gen"
+"""The package that writes releases, as release.json names it under made_with."""
 NEEDED = ("kind", "name", "recipe_sha256", "manifest_sha256", "encoder")
 """What readers of a release.json rely on, besides its files and counts."""
 FORMAT = 1
-"""Version of the layout of a release."""
+"""Version of the layout of a release. Whoever reads a number reads every release of it: columns
+may be added under the same number, those that readers rely on neither go nor change."""
 IMAGES, RECIPE_ONLY = "images", "recipe-only"
 """Kinds of releases: with the images, or with what it takes to make them from photographs."""
 
@@ -108,6 +112,30 @@ class Release:
         """Configurations with images, in the order of the flow."""
         return [config for config in self.configs if config in self.counts]
 
+    @property
+    def maker(self) -> str:
+        """The toolkit that wrote it, and the number of its layout."""
+        version = self._version or "an unknown version of covar-gen"
+        return f"{version} (format {self.identity['format']})"
+
+    @property
+    def _version(self) -> str | None:
+        made_with = self.identity.get("made_with")
+        found = made_with.get(TOOLKIT) if isinstance(made_with, dict) else None
+        return f"{TOOLKIT} {found}" if found else None
+
+    @property
+    def of_today(self) -> bool:
+        """True if it says that this version of the toolkit wrote it."""
+        return self._version == here()
+
+    @property
+    def mend(self) -> str:
+        """What to do where this version of the toolkit cannot do with it what that one can."""
+        if self._version is None or self.of_today:
+            return "Publish the run again with this version"
+        return f"Type: pip install '{self._version.replace(' ', '==')}'"
+
     def rows(self, config: str) -> int:
         """Rows of a configuration."""
         return sum(entry.rows or 0 for entry in self.configs[config])
@@ -121,11 +149,17 @@ class Release:
         return _json({**self.identity, **self.described, "counts": self.counts, "files": files})
 
 
+def here() -> str:
+    """The toolkit at hand: its name and version."""
+    return f"{TOOLKIT} {packages().get(TOOLKIT)}"
+
+
 def read_release(root: Path) -> Release:
     """A release that is complete.
 
     Raises:
-        ReleaseFolderError: the folder is none, or its release.json cannot be read.
+        ReleaseFolderError: the folder is none, its release.json cannot be read, or it has a
+            layout of another number.
     """
     path = root / RELEASE
     mend = "Give the folder that `covar-gen publish` made"
@@ -137,18 +171,39 @@ def read_release(root: Path) -> Release:
         raise ReleaseFolderError(what, where=root, mend=mend)
     try:
         said = json.loads(path.read_bytes())
-        files = [Entry(**entry) for entry in said.pop("files")]
+        _check_format(said, path)
+        files = [_entry(entry) for entry in said.pop("files")]
         counts = dict(said.pop("counts"))
         described = {name: said.pop(name) for name in DESCRIBED}
-        known = said["format"] == FORMAT
         _ = [said[name] for name in NEEDED], said["encoder"]["format"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         mend = "Download it again, or remove it and publish the run again"
         raise ReleaseFolderError("the file is damaged", where=path, mend=mend) from error
-    if not known:
-        what = f"a release of format {said['format']}, known is {FORMAT}"
-        raise ReleaseFolderError(what, where=path, mend="Upgrade: pip install -U covar-gen")
     return Release(root, said, described, counts, files)
+
+
+def _entry(said: Mapping[str, Any]) -> Entry:
+    """One file, as release.json has it; what other versions say of it besides is left out."""
+    known = {each.name for each in fields(Entry)}
+    return Entry(**{name: value for name, value in said.items() if name in known})
+
+
+def _check_format(said: Mapping[str, Any], path: Path) -> None:
+    """See that a layout is known, before anything of it is relied upon.
+
+    Raises:
+        ReleaseFolderError: it is not.
+    """
+    number = said["format"]
+    if number != FORMAT:
+        made_with = said.get("made_with")
+        wrote = made_with.get(TOOLKIT) if isinstance(made_with, dict) else None
+        what = (
+            f"{TOOLKIT} {wrote or 'of an unknown version'} wrote it in format {number},"
+            f" {here()} reads format {FORMAT}"
+        )
+        mend = f"Type: pip install '{TOOLKIT}=={wrote}'" if wrote else "Upgrade: pip install -U"
+        raise ReleaseFolderError(what, where=path, mend=mend if wrote else f"{mend} {TOOLKIT}")
 
 
 class Workshop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from covar_gen.core.pins import pin
-from covar_gen.release.facts import Facts, repositories
+from covar_gen.release.facts import Facts, counted, repositories, shown_words
 
 FILE = "LICENSES.md"
 
@@ -70,9 +70,13 @@ def licences_md(facts: Facts, *, recipe_only: bool) -> str:
         f"Photographs: {photographs(facts)}.",
     ]
     if recipe_only:
-        lines.append("They are not part of this release; neither are their pixels.")
-        if again := ", ".join(f"{count} images of `{name}`" for name, count in facts.drawn.items()):
-            lines.append(f"What a tool drew again after them is part of it: {again}.")
+        gone = "They are not part of this release; neither are pixels that images have of them."
+        drawn = [f"{counted(count, 'image')} of `{name}`" for name, count in facts.drawn.items()]
+        lines.append(gone)
+        if again := ", ".join(drawn):
+            how = "What a tool drew again after them, or blurred or recoloured,"
+            lines.append(f"{how} is part of it: {again}.")
+        lines += [shown_words(name, shown) for name, shown in facts.shown.items()]
     lines += ["", "Weights of the models that made images or masks:", ""]
     rows = [_row(tool.table, repo) for tool in facts.tools for repo in repositories(tool.model)]
     rows += [

@@ -7,7 +7,7 @@ them, and release.json last.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256
 from covar_gen.core.environment import packages
 from covar_gen.core.errors import MissingExtraError
-from covar_gen.core.files import STAGING, Staging, only_one, sweep
+from covar_gen.core.files import STAGING, Staging, make_folder, only_one, sweep
 from covar_gen.core.pipeline import Report
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.store import RELEASE, Run
@@ -38,6 +38,7 @@ from covar_gen.release.index import (
     Workshop,
     read_release,
 )
+from covar_gen.release.likeness import likeness
 from covar_gen.release.plan import Shard, plan_shards, share, take_census
 from covar_gen.release.reading import Manifest, open_manifest
 from covar_gen.release.schema import MASKS, label_names, schema_of
@@ -61,6 +62,7 @@ class Options:
         about: what its makers say.
         repo: USER/NAME on the Hub, where it is to be; None: nowhere.
         terms: what the source of the photographs says of their terms; None: nothing.
+        instructed: True if the editor reads the recipe's instruction.
     """
 
     encoder: Encoder = field(default_factory=Encoder)
@@ -68,6 +70,7 @@ class Options:
     about: About = field(default_factory=About)
     repo: str | None = None
     terms: str | None = None
+    instructed: bool = False
 
     def described(self) -> dict[str, Json]:
         """What decides how a release is described, but not what is in it."""
@@ -131,6 +134,7 @@ def publish_share(
         IncompleteInputError: the run is not finished.
         DamagedRunError: a file of the run is gone, or is not what its row says.
         ReleaseFolderError: the folder holds something else.
+        StorageError: the folder cannot be made.
     """
     check_packages()
     manifest = open_manifest(run)
@@ -139,7 +143,7 @@ def publish_share(
         made = workshop.compare(identity)
         if made is None or made.described != options.described():
             fix_threads()
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out, "Choose another folder with --out")
             sweep(out)
             _make(run, manifest, workshop, options, ranks, threads, report)
     finally:
@@ -271,9 +275,13 @@ class _Maker:
             for config, entries in release.configs.items()
             for entry in entries
         ]
+        options = self.options
+        facts = gather(self.run, options.about, options.terms, instructed=options.instructed)
+        if encoder.patches:
+            facts = replace(facts, shown=likeness(self.run))
         return describe(
             self.run,
-            gather(self.run, self.options.about, self.options.terms),
+            facts,
             stored,
             configs_head(release, recipe),
             listed,

@@ -1,14 +1,17 @@
 """What an image has that its parent does not predict: enough to make it again from its parent.
 
 A patch is an RGBA picture of the image's size. Where a pixel is what the parent's pixels, moved by
-the row's transform, predict, it is wholly transparent and black; elsewhere it has the image's own
-colour. An image without a transform, or without a parent, is its own patch. So a release of
-patches holds no pixel of a photograph that its variants merely carry along.
+the row's transform, predict, it is wholly transparent and black; where it is the parent's pixel of
+the same place, whatever the transform, it is black with an alpha of 1, and with another low one
+where it is the parent's pixels moved with another interpolation; elsewhere it has the image's own
+colour. An image without a parent is its own patch. So a release of patches holds no pixel of a
+photograph that its variants merely carry along, and none that a tool left where it was without
+saying so. What a tool moved without saying so is found by `release.carried`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +23,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ORDER: tuple[Interpolation, ...] = ("exact", "resize", "lanczos", "cubic")
-"""Ways to move pixels, each tried before those that serve more transforms. Which one the variant
-took does not matter to what is restored, only to how small its patch is."""
+"""Ways to move pixels, each tried before those that serve more transforms."""
 
 LEVEL = 4
 """zlib level of a patch, which is stored once and read seldom."""
+SAID, IN_PLACE, WAYS, OWN = 0, 1, 2, 255
+"""Alpha of a pixel that the transform predicts; that is the parent's of the same place; that is
+moved by the first of `ORDER` (by the second 3, and so on); and that the patch itself holds."""
+MISSED = 0.01
+"""Share of an image's pixels on which the usual way has to fail for the others to be tried."""
 
 
 def predicted(
@@ -43,43 +50,117 @@ def predicted(
     nothing = np.zeros((*size, 3), np.uint8), np.zeros(size, np.bool_)
     if parent is None or transform is None:
         return nothing
+    moved = (_moved(parent, transform, size, way) for way in ORDER)
+    return next((found for found in moved if found is not None), nothing)
+
+
+def _moved(
+    parent: Image, transform: Sequence[float], size: tuple[int, int], way: Interpolation
+) -> tuple[Image, Mask] | None:
+    """The parent's pixels, moved in one way; None where that does not serve the transform."""
     matrix: Matrix = np.asarray(transform, np.float64).reshape(3, 3)
-    for interpolation in ORDER:
-        if interpolation == "lanczos" and max(matrix[0, 0], matrix[1, 1]) >= 1:
-            continue
-        try:
-            return warp(parent, matrix, size, interpolation)
-        except ValueError:
-            continue
-    return nothing
+    if way == "lanczos" and max(matrix[0, 0], matrix[1, 1]) >= 1:
+        return None
+    try:
+        return warp(parent, matrix, size, way)
+    except ValueError:
+        return None
 
 
-def difference(image: Image, said: Image, known: Mask) -> NDArray[np.uint8]:
-    """The patch that makes an image of what is predicted of it.
+def _other_ways(
+    parent: Image, transform: Sequence[float], size: tuple[int, int]
+) -> Iterator[tuple[int, Image, Mask]]:
+    """Alpha, image and known pixels of each way after the one that `predicted` takes."""
+    taken = False
+    for alpha, way in enumerate(ORDER, WAYS):
+        found = _moved(parent, transform, size, way)
+        if taken and found is not None:
+            yield alpha, *found
+        # Whole pixels are the same however they are moved.
+        if found is not None and way == "exact":
+            return
+        taken = taken or found is not None
+
+
+def difference(
+    image: Image,
+    said: Image,
+    known: Mask,
+    parent: Image | None = None,
+    transform: Sequence[float] | None = None,
+) -> NDArray[np.uint8]:
+    """The patch that makes an image of what is predicted of it, and of its parent.
 
     Args:
         image: uint8 (H, W, 3), RGB.
         said: uint8 (H, W, 3), what is predicted.
         known: bool (H, W), where that says something.
+        parent: uint8 (h, w, 3), RGB; one of another size has no pixels of the same place. None:
+            there is none.
+        transform: as for `predicted`.
 
     Returns:
         uint8 (H, W, 4), RGBA.
     """
     own = ~known | (image != said).any(axis=2)
     patch = np.zeros((*image.shape[:2], 4), np.uint8)
+    if parent is not None and parent.shape == image.shape:
+        in_place = own & (image == parent).all(axis=2)
+        patch[..., 3][in_place] = IN_PLACE
+        own &= ~in_place
+    if parent is not None and transform is not None and (own & known).mean() > MISSED:
+        for alpha, moved, there in _other_ways(parent, transform, image.shape[:2]):
+            carried = own & there & (image == moved).all(axis=2)
+            patch[..., 3][carried] = alpha
+            own &= ~carried
     patch[..., :3][own] = image[own]
-    patch[..., 3][own] = 255
+    patch[..., 3][own] = OWN
     return patch
 
 
-def restored(patch: NDArray[np.uint8], said: Image) -> Image:
-    """The image of a patch and of what is predicted of it.
+def restored(
+    patch: NDArray[np.uint8],
+    said: Image,
+    parent: Image | None = None,
+    transform: Sequence[float] | None = None,
+) -> Image:
+    """The image of a patch, of what is predicted of it, and of its parent.
 
     Args:
         patch: uint8 (H, W, 4), RGBA.
         said: uint8 (H, W, 3).
+        parent: uint8 (h, w, 3), RGB; None: there is none.
+        transform: as for `predicted`.
+
+    Raises:
+        ValueError: the patch has pixels of a parent, or of a transform, that is another one.
     """
-    return np.where(patch[..., 3:] > 0, patch[..., :3], said)
+    image = np.where(patch[..., 3:] == OWN, patch[..., :3], said)
+    for alpha in np.unique(patch[..., 3]):
+        if alpha in (SAID, OWN):
+            continue
+        source = _source(int(alpha), image.shape, parent, transform)
+        if source is None or source.shape != image.shape:
+            msg = "the patch has pixels of another parent or transform"
+            raise ValueError(msg)
+        there = patch[..., 3] == alpha
+        image[there] = source[there]
+    return image
+
+
+def _source(
+    alpha: int,
+    shape: tuple[int, ...],
+    parent: Image | None,
+    transform: Sequence[float] | None,
+) -> Image | None:
+    """The picture that pixels of an alpha are taken from; None where there is none."""
+    if parent is None or alpha == IN_PLACE:
+        return parent
+    if transform is None or not WAYS <= alpha < WAYS + len(ORDER):
+        return None
+    found = _moved(parent, transform, (shape[0], shape[1]), ORDER[alpha - WAYS])
+    return found and found[0]
 
 
 def encode_patch(patch: NDArray[np.uint8]) -> bytes:

@@ -92,10 +92,13 @@ def push(
 
     Raises:
         ReleaseFolderError: the folder is no release, or an incomplete one.
-        HubError: a name cannot be one, nobody is logged in, or the Hub does not take it.
+        HubError: a name cannot be one, the photographs may not be passed on, nobody is logged in,
+            or the Hub does not take it.
     """
     check_names(repo, tag)
     release = whole(folder)
+    if release.restricted:
+        raise restricted(repo)
     if tag is None and release.version is not None:
         tag = f"v{release.version}"
     said = message or f"{release.name} {release.version or ''}".strip()
@@ -113,6 +116,15 @@ def push(
         step(lambda: _set_tag(_api(), asked, tag, commit))
     url = f"{_api().endpoint}/datasets/{repo}"
     return Pushed(repo, url, commit, tag, there.private)
+
+
+_LEAVE_OUT = "Add --recipe-only, and choose another --out if this one holds images"
+
+
+def restricted(repo: str) -> HubError:
+    """What stands against a push of photographs that may not be passed on, to whomever."""
+    what = "its photographs may not be passed on (redistributable = false in about.toml)"
+    return HubError(what, where=repo, mend=_LEAVE_OUT)
 
 
 class _Asked(NamedTuple):
@@ -186,10 +198,6 @@ def _prepare(api: HfApi, asked: _Asked) -> There:
     """The repository, made if need be, and known to be one that this release may be put into."""
     repo = asked.repo
     there = look(api, repo)
-    if asked.release.restricted and not (asked.private if there is None else there.private):
-        what = "its photographs may not be passed on (about.toml), and the repository is public"
-        mend = "Publish with --recipe-only, or to a private repository"
-        raise HubError(what, where=repo, mend=mend)
     if there is None:
         there = made(api, repo, asked.private)
     if not asked.replace:

@@ -9,7 +9,7 @@ says of their rows. What is there already, with its checksum, is not made again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow.dataset as pads
 
 from covar_gen.core.arrays import Image
 from covar_gen.core.errors import DamagedRunError, ReleaseFolderError
-from covar_gen.core.files import Staging, check_storage, sync
+from covar_gen.core.files import Staging, check_storage, make_folder, sync
 from covar_gen.core.flow import IMAGES as IMAGE_TABLES
 from covar_gen.core.flow import steps
 from covar_gen.core.imaging import decode_png, encode_png, is_whole_png, pixels_sha256
@@ -32,7 +32,7 @@ from covar_gen.core.rows import MANIFEST, TABLES, mask_table
 from covar_gen.core.store import MANIFEST as MANIFEST_FILE
 from covar_gen.core.store import RECIPE, Run, create_run
 from covar_gen.release.contents import parent_path
-from covar_gen.release.index import RECIPE_ONLY, Release
+from covar_gen.release.index import RECIPE_ONLY, Release, here
 from covar_gen.release.patches import decode_patch, predicted, restored
 from covar_gen.release.schema import MASKS, ROWS, row_fields
 
@@ -130,6 +130,7 @@ def _begin(release: Release, out: Path) -> Run:
         what = "its images are not the run's own: they have lost pixels when they were encoded"
         mend = "Only releases made with --format png or --recipe-only give the run back"
         raise ReleaseFolderError(what, where=release.root, mend=mend)
+    make_folder(out, "Choose another folder with --out")
     run = create_run(out, recipe)
     check_storage(out)
     return run
@@ -150,12 +151,22 @@ def read_rows(release: Release, sources: Sequence[str] | None = None) -> pa.Tabl
     """
     with _readable(release, ROWS):
         found = _dataset(release, ROWS).to_table(filter=_of(sources))
-    lacking = [field.name for field in row_fields() if field.name not in found.column_names]
-    if lacking:
-        what = f"another version of the toolkit made it: its rows have no column {lacking[0]!r}"
-        mend = "Install that version: made_with in release.json names it"
-        raise ReleaseFolderError(what, where=release.root, mend=mend)
+    check_columns(release, found.column_names)
     return found.take(pc.sort_indices(found["key"]))
+
+
+def check_columns(release: Release, names: Collection[str]) -> None:
+    """See that rows have the columns of today: a run of others is not made byte for byte.
+
+    Raises:
+        ReleaseFolderError: they have not.
+    """
+    today = {field.name for field in row_fields()}
+    for which, other in (("no", today - set(names)), ("the", set(names) - today)):
+        if other:
+            differs = f"its rows have {which} column {min(other)!r}"
+            what = f"{release.maker} wrote it, this is {here()}: {differs}"
+            raise ReleaseFolderError(what, where=release.root, mend=release.mend)
 
 
 def _of(sources: Sequence[str] | None) -> pc.Expression | None:
@@ -249,11 +260,10 @@ class _Maker:
 
     def _patched(self, row: dict[str, Any]) -> Image:
         try:
-            parent = None
-            if row["transform"] is not None:
-                parent = decode_png(self.run.read(parent_path(self.run, row), row["parent_sha256"]))
+            parent = decode_png(self.run.read(parent_path(self.run, row), row["parent_sha256"]))
             said, _ = predicted(parent, row["transform"], (row["height"], row["width"]))
-            return restored(decode_patch(row["image"]["bytes"]), said)
+            patch = decode_patch(row["image"]["bytes"])
+            return restored(patch, said, parent, row["transform"])
         except (ValueError, TypeError) as error:
             raise self._damaged(row, "has no whole patch") from error
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,96 @@ def test_columns_without_their_meaning_or_of_another_type_are_found(release: Pat
     assert "another type or meaning: angle_deg" in said
     assert "lacks columns ['seed']" in said
     assert "says other types to datasets" in said
+
+
+def rewritten(release: Path, **changes: Any) -> None:
+    """Change what release.json says of itself; `covar_gen` is the version that wrote it."""
+    path = release / "release.json"
+    said = json.loads(path.read_text(encoding="utf-8"))
+    if "covar_gen" in changes:
+        said["made_with"]["covar-gen"] = changes.pop("covar_gen")
+    path.write_text(json.dumps({**said, **changes}), encoding="utf-8")
+
+
+OWN = version("covar-gen")
+
+
+def test_tables_of_another_version_are_read_and_their_columns_said_in_one_line(
+    release: Path,
+) -> None:
+    for config in ("crop", "hflip", "manifest"):
+        changed(release, config, lambda table: table.drop_columns(["seed"]))
+    changed(release, "vflip", lambda table: table.append_column("sharpness", [[0.5] * len(table)]))
+    said = json.loads((release / "release.json").read_text(encoding="utf-8"))
+    files = [{**entry, "crc32": 0} for entry in said["files"]]
+    rewritten(release, covar_gen="0.0.7", files=files, mood="good")
+    found, made = verify_release(release)
+    assert found.problems == made.problems == []
+    assert made.remade == 0
+    columns, again = found.left_out
+    start = f"columns: covar-gen 0.0.7 (format 1) wrote it, this is covar-gen {OWN}, whose tables"
+    assert columns.startswith(start)
+    assert "lacks columns ['seed'] (data/crop/" in columns
+    assert "adds columns ['sharpness'] (data/vflip/" in columns
+    assert columns.endswith("Type: pip install 'covar-gen==0.0.7'")
+    assert "images made again" in again
+    assert found.images > 0
+    assert found.groups > 0
+
+
+def test_an_image_exchanged_in_a_release_of_another_version_is_found(release: Path) -> None:
+    other = {"bytes": imaging.encode_png(np.zeros((4, 4, 3), np.uint8)), "path": "x.png"}
+    changed(release, "crop", with_column("image", lambda cells: [other, *cells[1:]]))
+    changed(release, "crop", lambda table: table.drop_columns(["seed"]))
+    rewritten(release, covar_gen="0.0.7")
+    assert "its image is not the one that was written" in problems(release)
+
+
+def test_tables_that_this_version_does_not_write_are_one_problem(release: Path) -> None:
+    for config in ("crop", "hflip", "manifest"):
+        changed(release, config, lambda table: table.drop_columns(["seed"]))
+    [(where, said)] = check_release(read_release(release)).problems
+    assert where == "release.json"
+    wrote = f"covar-gen {OWN} (format 1) wrote it, which writes other tables: "
+    assert said.startswith(f"says that {wrote}lacks columns ['seed'] (data/crop/")
+    assert said.endswith("Publish the run again with this version")
+
+
+@pytest.mark.parametrize(
+    ("config", "column"), [("crop", "subset"), ("manifest", "status"), ("masks", "mask_sha256")]
+)
+def test_a_column_that_checks_rely_on_is_a_problem_of_its_table(
+    release: Path, config: str, column: str
+) -> None:
+    changed(release, config, lambda table: table.drop_columns([column]))
+    rewritten(release, covar_gen="0.0.7")
+    found = check_release(read_release(release))
+    [(where, said)] = found.problems
+    assert where == f"data/{config}/test-00000-of-00001.parquet"
+    assert said == (
+        f"lacks columns ['{column}']: covar-gen 0.0.7 (format 1) wrote it. "
+        "Type: pip install 'covar-gen==0.0.7'"
+    )
+    assert "counts and groups: not every table can be read" in found.left_out
+
+
+@pytest.mark.parametrize(
+    ("wrote", "mend"),
+    [
+        ({"covar-gen": "7.1.0"}, "Type: pip install 'covar-gen==7.1.0'"),
+        ({}, "Upgrade: pip install -U covar-gen"),
+        (None, "Upgrade: pip install -U covar-gen"),
+    ],
+)
+def test_another_format_is_one_line_whatever_else_it_has(
+    covar: Covar, tmp_path: Path, wrote: Any, mend: str
+) -> None:
+    (tmp_path / "release.json").write_text(json.dumps({"format": 2, "made_with": wrote}))
+    done = covar("verify", tmp_path, code=2)
+    number = (wrote or {}).get("covar-gen", "of an unknown version")
+    said = f"covar-gen {number} wrote it in format 2, covar-gen {OWN} reads format 1"
+    where = tmp_path / "release.json"
+    assert done.stderr.splitlines() == [f"ReleaseFolderError: {where}: {said}. {mend}"]
 
 
 def test_known_pixels_that_were_changed_are_found(finished_run: Run, tmp_path: Path) -> None:

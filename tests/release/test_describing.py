@@ -15,8 +15,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from covar_gen.core import plugins
 from covar_gen.core.errors import RecipeError, ReleaseFolderError
 from covar_gen.core.recipe import Background, Backgrounds, Class, Classes, Masks, Recipe
+from covar_gen.editors.base import Editor
 from covar_gen.release.about import About, Author, PhotographsTerms, read_about
 from covar_gen.release.card import SIZES, Stored, card
 from covar_gen.release.citation import bibtex, citation_cff
@@ -104,7 +106,7 @@ def test_the_card_has_every_count_reason_tool_and_licence(facts: Make) -> None:
     head, body = head_and_body(card(facts(), stored(), {"configs": [{"config_name": "all"}]}))
     assert head["configs"] == [{"config_name": "all"}]
     assert head["size_categories"] == ["n<1K"]
-    assert "9 images, made from 5 photographs of 2 classes and 1 backgrounds" in body
+    assert "9 images, made from 5 photographs of 2 classes and 1 background." in body
     assert "| `bg_varied` | the object before each background | 4 | 1 |" in body
     assert "| `masks` | the object's outline, for each image that has one | 9 | |" in body
     assert "| `manifest` | every row, rejected ones too, without images | 10 | |" in body
@@ -169,8 +171,9 @@ def test_the_licences_of_all_weights_are_carried(facts: Make) -> None:
     assert f"| backgrounds | {row} | CC-BY-NC-4.0 |" in text
     assert "| not known to the toolkit |" in text
     assert "Photographs: ImageNet's terms of access; they may not be passed on." in text
-    assert "neither are their pixels" in text
-    assert "drew again after them is part of it: 1 images of `bg_varied`." in text
+    assert "neither are pixels that images have of them" in text
+    drew = "What a tool drew again after them, or blurred or recoloured, is part of it: "
+    assert f"{drew}1 image of `bg_varied`." in text
     kept = licences_md(facts(kept={"bg_varied": 4}), recipe_only=True)
     assert "drew again" not in kept
     assert "drew again" not in licences_md(facts(), recipe_only=False)
@@ -183,6 +186,36 @@ def test_patches_are_explained_and_no_sheet_is_shown(facts: Make) -> None:
     # Patches are no images: `evaluate` refuses them.
     assert "covar-gen evaluate RUN " in body
     assert "covar-gen verify RUN`" in body
+    shown = "their patches are whole pictures, and show what it took over from the photograph"
+    assert f"(`known_pixel_max_diff` is null); {shown}." in body
+    assert shown not in card(facts(), stored(), {})
+
+
+def test_one_of_anything_is_not_several(facts: Make) -> None:
+    one = pa.table(
+        {"class_id": [1], "background_id": [None], "subset": ["original"], "ok": [1],
+         "rejected": [0]}
+    )  # fmt: skip
+    body = card(facts(cells=one, reasons=(("bg_varied", "object_moved", 1),)), stored(), {})
+    assert "1 image, made from 1 photograph of 2 classes and 1 background. Each row" in body
+    assert "1 image was rejected: not every" in body
+    assert not re.search(r"(?<!\d)1 (images|photographs|classes|backgrounds)\b", body)
+
+
+@pytest.mark.parametrize("name", plugins.names("editors"))
+def test_editors_that_are_told_otherwise_say_so(name: str) -> None:
+    reads = plugins.find("editors", name, Editor).reads_prompt
+    assert reads == (name not in {"collage", "masked", "toy_world"})
+
+
+def test_the_instruction_is_quoted_for_editors_that_read_it_alone(facts: Make) -> None:
+    assert "The editor was told" not in card(facts(), stored(), {})
+    told = card(facts(instructed=True), stored(), {})
+    assert 'The editor was told, for each background: "' in told
+    assert "{background}" in told
+    plain = facts(instructed=True)
+    recipe = plain.recipe.model_copy(update={"backgrounds": None})
+    assert "was told" not in card(facts(instructed=True, recipe=recipe), stored(), {})
 
 
 @pytest.mark.parametrize(("recipe_only", "warned"), [(False, True), (True, False)])

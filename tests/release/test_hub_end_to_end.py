@@ -146,6 +146,23 @@ def test_what_is_for_the_hub_needs_a_repository(tmp_path: Path, given: dict[str,
         publish(tmp_path / "run", tmp_path / "release", **given)
 
 
+# The Hub's client hands files to the HTTP client beneath in a way that the latter will give up.
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_photographs_that_may_not_be_passed_on_are_refused_before_images_are_encoded(
+    hub: Hub, finished_run: Run, tmp_path: Path
+) -> None:
+    about = tmp_path / "about.toml"
+    about.write_text("[photographs]\nredistributable = false\n", encoding="utf-8")
+    with pytest.raises(HubError, match="redistributable = false"):
+        publish(finished_run.root, tmp_path / "release", about=about, repo="me/cats")
+    assert not (tmp_path / "release").exists()
+    assert hub.asked == []
+    given: dict[str, Any] = {"about": about, "repo": "me/cats"}
+    publish(finished_run.root, tmp_path / "looked-at", push=False, **given)
+    publish(finished_run.root, tmp_path / "patches", recipe_only=True, **given)
+    assert hub.content("me/cats") == content(tmp_path / "patches")
+
+
 def test_whoever_is_not_logged_in_is_told_before_images_are_encoded(
     hub: Hub, finished_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

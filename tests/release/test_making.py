@@ -325,6 +325,18 @@ def test_a_folder_that_holds_something_else_is_refused_and_stays_as_it_is(
     assert "a file, not a folder" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("inside", "why"), [("/proc/x", "No such file or directory"), ("file/x", "Not a directory")]
+)
+def test_a_folder_that_cannot_be_made_is_one_line(
+    finished_run: Run, tmp_path: Path, covar: Covar, inside: str, why: str
+) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    done = covar("publish", finished_run.root, "--out", inside, code=2)
+    said = f"StorageError: {inside}: the folder cannot be made ({why})."
+    assert done.stderr.splitlines() == [f"{said} Choose another folder with --out"]
+
+
 def test_a_release_that_is_not_finished_is_not_read(finished_run: Run, tmp_path: Path) -> None:
     with pytest.raises(ReleaseFolderError, match="not a release folder"):
         read_release(tmp_path)

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,16 +21,18 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from covar_gen.core import imaging
-from covar_gen.core.errors import PhotographsError, RunFolderError
+from covar_gen.core.errors import PhotographsError, ReleaseFolderError, RunFolderError
 from covar_gen.core.ranks import Ranks
 from covar_gen.core.recipe import read_recipe
 from covar_gen.core.rows import MANIFEST
 from covar_gen.core.store import Run, open_run
 from covar_gen.evaluation.data import open_data
+from covar_gen.evaluation.masks import masks_of
 from covar_gen.release.encoding import Encoder, Format
 from covar_gen.release.index import read_release
 from covar_gen.release.making import Options, publish_share
 
+Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).resolve().parents[2]
 SUBSETS = ["original", "bg_varied", "hflip", "vflip", "crop", "rotation", "translate",
            "viewpoint", "scale"]  # fmt: skip
@@ -296,6 +300,69 @@ def test_an_evaluation_does_not_take_patches_for_images(
     with pytest.raises(PhotographsError, match="it holds patches") as caught:
         open_data(str(tmp_path / "out"), name=name)
     assert "covar-gen rebuild" in caught.value.line()
+
+
+def evaluated(covar: Covar, place: Path, *more: str) -> list[str]:
+    """What `covar-gen evaluate` refuses a folder with, line by line."""
+    given = ["--models", "toy:honest", "--out", place.parent / "results", *more]
+    return covar("evaluate", place, *given, code=2).stderr.splitlines()
+
+
+def test_a_release_that_is_not_finished_is_not_evaluated(
+    finished_run: Run, covar: Covar, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    assert publish_share(finished_run, begun, Options(), Ranks(0, 3), threads=2) is None
+    assert any((begun / "data").rglob("*.parquet"))
+    said = f"ReleaseFolderError: {begun}: the release is not finished."
+    mend = "Type the `covar-gen publish` command again: it goes on from here"
+    assert evaluated(covar, begun) == [f"{said} {mend}"]
+    rows = pa.chunked_array([["a"]])
+    with pytest.raises(ReleaseFolderError, match="not finished"):
+        masks_of(str(begun), rows, np.array([1]))
+
+
+def test_a_release_that_was_copied_in_part_is_not_evaluated(jpeg: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(jpeg, tmp_path / "copy")
+    [crop] = (copy / "data" / "crop").iterdir()
+    [scale] = (copy / "data" / "scale").iterdir()
+    whole = crop.read_bytes()
+    crop.write_bytes(whole[:-1])
+    scale.unlink()
+    with pytest.raises(ReleaseFolderError, match="the release is incomplete") as refused:
+        open_data(str(copy))
+    assert f"data/crop/{crop.name}, data/scale/{scale.name}. Copy" in refused.value.line()
+    with pytest.raises(ReleaseFolderError, match=r"short: data/scale/[^,]*\. Copy"):
+        open_data(str(copy), name="scale")
+    # What is not read need not be there.
+    assert len(open_data(str(copy), name="hflip").rows) == read_release(jpeg).rows("hflip")
+    crop.write_bytes(whole)
+    shutil.rmtree(copy / "data" / "masks")
+    (copy / "README.md").unlink()
+    with pytest.raises(ReleaseFolderError, match=r"short: README\.md, data/scale"):
+        open_data(str(copy))
+    (copy / "release.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ReleaseFolderError, match="the file is damaged"):
+        open_data(str(copy))
+
+
+def test_tables_without_what_tells_them_apart_are_one_line(jpeg: Path, tmp_path: Path) -> None:
+    shutil.copytree(jpeg / "data", tmp_path / "data")
+    for place in (tmp_path, tmp_path / "data"):
+        with pytest.raises(ReleaseFolderError, match=r"without its release\.json and README\.md"):
+            open_data(str(place))
+    (tmp_path / "README.md").write_bytes((jpeg / "README.md").read_bytes())
+    assert len(open_data(str(tmp_path)).rows) == len(open_data(str(jpeg)).rows)
+
+
+@pytest.mark.parametrize("inside", ["/proc/x", "/proc/x/y"])
+def test_an_evaluation_that_cannot_be_made_there_is_one_line(
+    jpeg: Path, covar: Covar, inside: str
+) -> None:
+    done = covar("evaluate", jpeg, "--models", "toy:honest", "--out", inside, code=2)
+    assert done.stderr.splitlines() == [
+        f"EvaluationFolderError: {inside}: the folder cannot be made. Choose another --out"
+    ]
 
 
 def test_a_release_is_not_taken_for_a_run(jpeg: Path) -> None:

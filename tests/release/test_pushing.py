@@ -259,21 +259,17 @@ def test_a_repository_without_a_commit_is_filled(hub: Hub, folder: Path) -> None
 # What is refused.
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_photographs_that_may_not_be_passed_on_do_not_become_public(
-    hub: Hub, tmp_path: Path, written: Write, there: bool
+@pytest.mark.parametrize("private", [True, False])
+def test_photographs_that_may_not_be_passed_on_are_pushed_nowhere(
+    hub: Hub, tmp_path: Path, written: Write, private: bool
 ) -> None:
-    if there:
-        hub.create("me/cats")
     about = {"photographs": {"redistributable": False}}
     kept = written(tmp_path / "kept", FILES, about=about, kind="images")
-    assert refused(kept, private=there) == (
-        "HubError: me/cats: its photographs may not be passed on (about.toml), and the repository "
-        "is public. Publish with --recipe-only, or to a private repository"
+    assert refused(kept, private=private) == (
+        "HubError: me/cats: its photographs may not be passed on (redistributable = false in "
+        "about.toml). Add --recipe-only, and choose another --out if this one holds images"
     )
-    assert list(hub.repos) == ["me/cats"][: int(there)]
-    assert not hub.received
-    pushed(kept, "me/hidden")
+    assert hub.asked == []
     patches = written(tmp_path / "patches", FILES, about=about, kind="recipe-only")
     assert not pushed(patches, "me/patches", private=False).private
 

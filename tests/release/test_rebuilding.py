@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from covar_gen.core.store import Run, open_run
 from covar_gen.release import restoring
 from covar_gen.release.index import read_release
 from covar_gen.release.patches import (
+    OWN,
     decode_patch,
     difference,
     encode_patch,
@@ -27,6 +31,7 @@ from covar_gen.release.patches import (
     restored,
 )
 
+Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 Content = Callable[[Path], dict[str, str]]
 
 
@@ -199,7 +204,7 @@ def test_a_release_of_patches_holds_no_photograph(finished_run: Run, patches: Pa
         patch = decode_patch(row["image"]["bytes"])
         known = imaging.decode_mask(finished_run.read(f"masks/backgrounds/{row['key']}.png"))
         original = imaging.decode_png(finished_run.read(f"images/sources/{row['parent']}.png"))
-        told = patch[..., 3] > 0
+        told = patch[..., 3] == OWN
         # Nothing of the object is told but the rim that is blended into the new background.
         same = told & (patch[..., :3] == original).all(axis=2)
         assert not same.any()
@@ -217,8 +222,8 @@ def test_images_that_lost_pixels_give_no_run_back(jpeg: Path, tmp_path: Path) ->
 def test_other_pixels_than_the_releases_stop_it_with_the_packages_to_install(
     patches: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def other(patch: Any, said: Any) -> Any:
-        return restored(patch, said) ^ 1
+    def other(*given: Any) -> Any:
+        return restored(*given) ^ 1
 
     monkeypatch.setattr(restoring, "restored", other)
     with pytest.raises(ReleaseFolderError, match="has other pixels") as caught:
@@ -276,10 +281,39 @@ def test_a_release_of_other_columns_is_refused_before_an_image_is_made(
     release = tmp_path / "release"
     shutil.copytree(patches, release)
     change(release, "manifest", "object_coverage", lambda _cells: None)
-    with pytest.raises(ReleaseFolderError, match="another version of the toolkit") as caught:
+    made_by(release, "0.0.7")
+    with pytest.raises(ReleaseFolderError, match="its rows have no column") as caught:
         rebuild(release, tmp_path / "again", photographs)
-    assert "'object_coverage'" in caught.value.line()
+    line, own = caught.value.line(), version("covar-gen")
+    assert "'object_coverage'" in line
+    assert f"covar-gen 0.0.7 (format 1) wrote it, this is covar-gen {own}: " in line
+    assert line.endswith("Type: pip install 'covar-gen==0.0.7'")
     assert not (tmp_path / "again" / "images").exists()
+
+
+def test_a_release_with_a_column_more_is_refused_too_its_manifest_would_lose_it(
+    png: Path, tmp_path: Path
+) -> None:
+    release = shutil.copytree(png, tmp_path / "release")
+    [path] = (release / "data" / "manifest").glob("*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.append_column("sharpness", [[0.5] * len(table)]), path)
+    with pytest.raises(ReleaseFolderError, match="its rows have the column 'sharpness'"):
+        rebuild(release, tmp_path / "again")
+
+
+def made_by(release: Path, number: str) -> None:
+    """Write another version of the toolkit into release.json."""
+    said = json.loads((release / "release.json").read_text(encoding="utf-8"))
+    said["made_with"]["covar-gen"] = number
+    (release / "release.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+@pytest.mark.parametrize("inside", ["/proc/again", "/proc/a/b"])
+def test_a_folder_that_cannot_be_made_is_one_line(png: Path, covar: Covar, inside: str) -> None:
+    done = covar("rebuild", png, "--out", inside, code=2)
+    said = f"StorageError: {inside}: the folder cannot be made (No such file or directory)."
+    assert done.stderr.splitlines() == [f"{said} Choose another folder with --out"]
 
 
 def test_a_folder_with_other_things_is_left_alone(png: Path, tmp_path: Path) -> None:
