@@ -13,7 +13,7 @@ from pathlib import Path
 from covar_gen.commands.doctor_own import own
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted, fitting
-from covar_gen.core.hub import access, command, is_offline, with_network
+from covar_gen.core.hub import access, command, getting, is_offline
 from covar_gen.core.hub_cache import Cached, cache_folder, cached
 from covar_gen.core.pins import licences, of_plugin
 
@@ -149,7 +149,7 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
     files = tool.plugin.reads.get(wanted.option, ()) if tool.plugin and not missing else ()
     gated = known is not None and known.gated
     if is_offline():
-        mend = with_network(wanted.repo, wanted.revision, files)
+        mend = f"With a network {getting(wanted.repo, wanted.revision, files)}"
         said = f"gated, {said}" if gated else said
         return Finding(title, fine=False, said=said, mend=mend)
     if known is not None and gated and not _logged_in():

@@ -15,7 +15,7 @@ from typing import Any
 from covar_gen.core.arrays import Json
 from covar_gen.core.digests import file_sha256, named_sha256, together
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import fetch, is_offline, no_name, with_network
+from covar_gen.core.hub import fetch, getting, is_offline, no_name
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -152,7 +152,7 @@ def find(name: str, kinds: Collection[str], where: str, *, texts: bool = False) 
         )
     mend = "Name a folder that transformers saved a model in"
     if repo:
-        mend = f"{with_network(repo, revision)}; or choose another repository"
+        mend = f"With a network {getting(repo, revision)}; or choose another repository"
     _require(folder, [[CONFIG]], where, mend)
     kind = _kind(folder, kinds, where)
     if repo:

@@ -107,8 +107,8 @@ def access(known: Pin) -> str:
     return f"Accept its terms on {known.page}, then type: {LOGIN}"
 
 
-def with_network(repo: str, revision: str | None, files: Sequence[str] = ()) -> str:
-    """What to do elsewhere, where this machine has no network, to have a repository in the cache.
+def getting(repo: str, revision: str | None, files: Sequence[str] = ()) -> str:
+    """What to do where there is a network to have a repository in the cache, its terms included.
 
     Args:
         repo: `owner/name`.
@@ -118,8 +118,8 @@ def with_network(repo: str, revision: str | None, files: Sequence[str] = ()) -> 
     typed = command(repo, revision, files)
     known = pin(repo)
     if known is None or not known.gated:
-        return f"With a network type: {typed}"
-    return f"With a network accept its terms on {known.page}, then type: {LOGIN} && {typed}"
+        return f"type: {typed}"
+    return f"accept its terms on {known.page}, then type: {LOGIN} && {typed}"
 
 
 def is_offline() -> bool:
@@ -183,8 +183,8 @@ def _refusal(error: Exception, repo: str, given: str | None, wanted: _Wanted) ->
         return what, f"Check the name; for a private one type: {LOGIN}"
     if isinstance(error, errors.DisabledRepoError):
         return f"{repo} is disabled on the Hugging Face Hub", _mirror(known)
-    download = with_network(repo, given, wanted.files)
-    download += f"; then set HF_HUB_OFFLINE=1, {wanted.instead}"
+    download = f"With a network {getting(repo, given, wanted.files)}; then set HF_HUB_OFFLINE=1, "
+    download += wanted.instead
     if known is not None and known.removed:
         download = _mirror(known)
     if isinstance(error, errors.LocalEntryNotFoundError):

@@ -53,15 +53,15 @@ _MENDS = {
     "too_late": "Raise timeout_s, or lower concurrency",
     "failed": "Try again later",
     "request_refused": "Correct the editor's options: model, size, quality, extra",
-    **dict.fromkeys(
-        ("wrong_size", "too_small", "too_large"),
-        "Name a size that the server answers in, as size or in sizes",
-    ),
-    **dict.fromkeys(
-        _NO_IMAGE,
-        "Look into the server's log for why it answers with no PNG, JPEG or WebP in data[0]; try "
-        "response_format",
-    ),
+    "wrong_size": "Name a size that the server answers in, as size or in sizes",
+    "not_an_image": "Look into the server's log for why it answers with no PNG, JPEG or WebP in "
+    "data[0]; try response_format",
+}
+_CURED_LIKE = {
+    "too_small": "wrong_size",
+    "too_large": "wrong_size",
+    "truncated": "not_an_image",
+    "empty_file": "not_an_image",
 }
 _OTHERWISE = "Check that base_url is the root of a server with /images/edits"
 
@@ -223,7 +223,8 @@ class ImagesApi(Editor):
         cause = str(first.params.get("cause", first.reason))
         said = first.params.get("said") or ", ".join(f"{k} {v}" for k, v in first.params.items())
         what = f"every call failed, this one: {cause} ({said})"
-        raise ToolError(what, where=self._where, mend=_MENDS.get(cause, _OTHERWISE))
+        cure = _CURED_LIKE.get(cause, cause)
+        raise ToolError(what, where=self._where, mend=_MENDS.get(cure, _OTHERWISE))
 
     def _edited(self, client: Any, request: EditRequest) -> Edit | Rejected:
         image = check_image(request.image, request.key)

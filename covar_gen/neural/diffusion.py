@@ -19,7 +19,7 @@ from covar_gen.core.arrays import Json
 from covar_gen.core.checkpoints import model_name
 from covar_gen.core.digests import named_sha256, together
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import SMALL, fetch, with_network
+from covar_gen.core.hub import SMALL, fetch, getting
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
 from covar_gen.neural.room import check_room, free_memory
@@ -270,7 +270,7 @@ def _complete(
     if missing:
         mend = "Name a folder in diffusers' layout, with the weights of every part"
         if repo:
-            mend = f"{with_network(repo, revision)}; or choose another repository"
+            mend = f"With a network {getting(repo, revision)}; or choose another repository"
         names = "its weights" if missing == ["."] else some(missing)
         raise WeightsError(f"{path} lacks {names}", where=where, mend=mend)
     check_files((file for part in parts for file in _files(path / part)), where)

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from covar_gen.core.errors import WeightsError
 from covar_gen.neural.diffusion import find_network, find_pipeline
@@ -138,6 +139,16 @@ def test_weights_as_torch_writes_them_are_whole_with_their_end(tmp_path: Path) -
     file.write_bytes(file.read_bytes()[:-200])
     said = refused(lambda: check_files([file], "tool.weights"))
     assert f"{file} is cut off: what torch writes at its end is missing" in said
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.complex64, torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz],
+)
+def test_numbers_of_rare_types_are_no_damage(tmp_path: Path, dtype: torch.dtype) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(5).to(dtype)}, file)
+    check_files([file], "tool.weights")
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
