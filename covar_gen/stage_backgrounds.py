@@ -46,6 +46,9 @@ class BackgroundsStage(Stage):
         options = section.options.get(section.editor)
         self.editor = plugins.make("editors", section.editor, Editor, options, where)
         self.follow(self.editor)
+        for number, background in self.backgrounds.items():
+            prompts = dict.fromkeys(self._prompt(number, name) for name in self.names.values())
+            self.editor.check_prompts(number, background, list(prompts))
         self.is_limited = section.agreement is not None
         # What knows its masks keeps the object's pixels: there is nothing to measure.
         self.foreground = None
@@ -108,19 +111,22 @@ class BackgroundsStage(Stage):
                 answers[place] = answer
         return [self._made(r, a) for r, a in zip(requests, answers, strict=True)]
 
+    def _prompt(self, number: int, class_name: str) -> str:
+        """The instruction for an object before a background."""
+        prompt = self.prompt.replace("{background}", self.backgrounds[number])
+        return prompt.replace("{class_name}", class_name)
+
     def _request(self, work: Work) -> EditRequest:
         class_name = self.names[work.key.partition("/")[0]]
         number = int(work.name)
-        background = self.backgrounds[number]
-        prompt = self.prompt.replace("{background}", background)
         return EditRequest(
             key=work.key,
             image=work.image,
             mask=work.known_mask,
             class_name=class_name,
             background_id=number,
-            background=background,
-            prompt=prompt.replace("{class_name}", class_name),
+            background=self.backgrounds[number],
+            prompt=self._prompt(number, class_name),
             seed=work.seed,
         )
 

@@ -1,12 +1,15 @@
 """Many pictures by Emu2: read in batches first, then painted in batches.
 
 Tower and language model finish with all of them before the painter begins, so that networks which
-make room for each other do so once. While networks work, the next photographs are made ready and
-the last pictures looked at in other threads.
+make room for each other do so once. What they have read is kept until other pictures are asked for:
+another attempt at a picture has other noise and nothing else, so only the painter works again.
+While networks work, the next photographs are made ready and the last pictures looked at in other
+threads.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,13 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from covar_gen.core.errors import DeviceMemoryError
 from covar_gen.editors._emu2_model import ENCODER, PAINTER
+from covar_gen.editors._emu2_room import HALF
 from covar_gen.neural.running import in_halves, overlapped
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from covar_gen.editors._emu2_model import Networks, Shown, Wanted
+    from covar_gen.editors._emu2_model import Networks, Read, Shown
     from covar_gen.editors._emu2_painting import Canvas
     from covar_gen.editors._emu2_tokens import Part
 
@@ -39,14 +43,32 @@ class Asked:
     """What is asked for one picture.
 
     Attributes:
+        key: of the row, which all attempts at a picture share.
         parts: sentences and RGB pictures, in their order.
         seed: of its noise.
         canvas: how large and how it is painted.
     """
 
+    key: str
     parts: Sequence[Part]
     seed: int
     canvas: Canvas
+
+    @property
+    def given(self) -> str:
+        """The row and all that is read for it, in short: a hash of key and parts.
+
+        The key counts too: a row's numbers may not depend on rows of the batch before it that
+        happen to ask for the same.
+        """
+        found = hashlib.blake2b(repr(self.key).encode(), digest_size=16)
+        for part in self.parts:
+            if isinstance(part, str):
+                found.update(repr(part).encode())
+            else:
+                found.update(repr((part.mode, part.size)).encode())
+                found.update(part.tobytes())
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -106,7 +128,6 @@ def _painted(
     finish: Callable[[int, Painted], R],
 ) -> list[R]:
     """See `paint_all`."""
-    make_ready(networks, ENCODER)
     wanted = _read(networks, asked, most)
     make_ready(networks, PAINTER)
     groups: dict[Canvas, list[int]] = {}
@@ -125,7 +146,8 @@ def _painted(
         fitted = [each for each in (painted, wanted[place][1]) if each is not None]
         return finish(place, Painted(picture, flagged, min(fitted, default=None)))
 
-    found = overlapped(chunks, lambda place: place, _halved(paint), done)
+    halved = _halved(networks, PAINTER, paint, "a smaller size")
+    found = overlapped(chunks, lambda place: place, halved, done)
     placed = {
         place: answer
         for places, answers in zip(chunks, found, strict=True)
@@ -147,31 +169,77 @@ def make_ready(networks: Networks, group: str) -> None:
         networks.staged.ready(group)
     except torch.OutOfMemoryError as error:
         what = f"the device has not enough memory for Emu2's {group}"
-        mend = "Set stage = 'swap', language = 'int4' or more devices, or take a larger GPU"
+        mend = _mend(networks, group)
         raise DeviceMemoryError(what, where=WHERE, mend=mend) from error
 
 
-def _read(networks: Networks, asked: Sequence[Asked], most: int) -> list[tuple[Wanted, int | None]]:
-    """What is painted for each; and how many were read together, where memory did not suffice."""
+def _mend(networks: Networks, group: str, less: str = "") -> str:
+    """What takes less of a device's memory, of what is not set so already.
+
+    Args:
+        networks: and how they are placed.
+        group: that it does not suffice for.
+        less: what of the work takes less, if it does suffice for the weights.
+    """
+    placed, stage = networks.staged.placement, networks.staged.stage
+    # The language model is there too while the painter works, unless it has made room.
+    beside = group == ENCODER or stage == "resident"
+    ways = ["stage = 'swap'"] * (stage == "resident")
+    if beside and placed.language == "full":
+        ways.append("language = 'int4'")
+    if beside:
+        ways.append(f"devices = {len(placed.devices) + 1} or more")
+    if placed.dtype.itemsize > HALF:
+        ways.append("dtype = 'bfloat16'")
+    ways += [less] * bool(less)
+    return f"Set {', '.join(ways)}, or take a larger GPU" if ways else "Take a larger GPU"
+
+
+def _read(networks: Networks, asked: Sequence[Asked], most: int) -> list[Read]:
+    """What is painted for each; and how many were read together, where memory did not suffice.
+
+    All of it is what was read for the last pictures, or none of it is: what a batch consists of
+    depends on what is asked for together, and not on the time before.
+    """
 
     def shown(each: Asked) -> Shown:
         return networks.shown(each.parts)
 
-    found = overlapped(_cut(asked, most), shown, _halved(networks.embed), lambda _, read: read)
-    return [each for chunk in found for each in chunk]
+    names = [each.given for each in asked]
+    if all(name in networks.read for name in names):
+        return [networks.read[name] for name in names]
+    networks.read = {}
+    make_ready(networks, ENCODER)
+    pictures = max(sum(not isinstance(part, str) for part in each.parts) for each in asked)
+    less = "fewer references" if pictures > 1 else ""
+    embed = _halved(networks, ENCODER, networks.embed, less)
+    chunks = overlapped(_cut(asked, most), shown, embed, lambda _, read: read)
+    found = [each for chunk in chunks for each in chunk]
+    networks.read = dict(zip(names, found, strict=True))
+    return found
 
 
 def _halved(
+    networks: Networks,
+    group: str,
     work: Callable[[Sequence[T]], Iterable[S]],
+    less: str,
 ) -> Callable[[Sequence[T]], list[tuple[S, int | None]]]:
-    """`work` on as many as fit; each answer with their number, if these are not all."""
+    """`work` of a group on as many as fit; each answer with their number, if these are not all.
+
+    Where not one fits, the error names settings that take less of memory, and `less`.
+    """
 
     def whole(items: Sequence[T]) -> list[tuple[S, int | None]]:
         def some(part: Sequence[T]) -> list[tuple[S, int | None]]:
             fitted = len(part) if len(part) < len(items) else None
             return [(answer, fitted) for answer in work(part)]
 
-        return in_halves(some, items, WHERE)
+        try:
+            return in_halves(some, items, WHERE)
+        except DeviceMemoryError as error:
+            mend = _mend(networks, group, less)
+            raise DeviceMemoryError(error.what, where=WHERE, mend=mend) from error
 
     return whole
 

@@ -11,28 +11,29 @@ fetched nor run.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from covar_gen.core.errors import WeightsError
 from covar_gen.core.hub import command, fetch
 from covar_gen.editors import _emu2_published as published
-from covar_gen.editors._emu2_names import ENCODER, PREFIXES, Part, Source, sorted_by_part
+from covar_gen.editors._emu2_names import ENCODER, PREFIXES, Part, Source, some, sorted_by_part
+from covar_gen.editors._emu2_settings import (
+    TOKENIZER,
+    Place,
+    check_name,
+    encoder_settings,
+    is_own,
+    read_json,
+    words_of,
+)
 from covar_gen.editors._emu2_weights import Weights
 from covar_gen.neural.headers import FLOATS, entries
 
 PARTS: tuple[Part, ...] = ("visual", "lm", "project_up", "project_down", "unet", "vae")
 """Those that are always loaded."""
 CHECKER: Part = "safety_checker"
-
-TOKENIZER = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",
-)  # fmt: skip
-"""Files of the tokenizer; one of the first two holds its words."""
 
 CONFIGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "unet": ("unet/config.json", published.UNET),
@@ -46,46 +47,9 @@ STEMS = {ENCODER: "model", "unet": "diffusion_pytorch_model", "vae": "diffusion_
          CHECKER: "model"}  # fmt: skip
 """How the files of weights are called, by their folder."""
 
-NAMED = 4
-"""How many names a message gives; of more, the number is said."""
-
-UNLIKE: Mapping[str, Any] = {
-    "rope": False, "naiveswiglu": False, "subln": False, "global_average_pool": False,
-    "init_value": None, "postnorm": True, "qkv_bias": True,
-}  # fmt: skip
-"""What Emu2-Gen's tower is not, by the name of the setting; another value is refused."""
-
-THETA = 10000.0
-"""Base of the language model's rotary positions: LLaMA's, which transformers takes anyway."""
-
 INDICES = ("safetensors.index.bf16.json", "safetensors.index.json")
 SINGLE = ("bf16.safetensors", "safetensors")
 """How the names of an index, and of weights in one file, end: the bfloat16 variant first."""
-
-Get = Callable[[Sequence[str]], Path]
-"""Brings files of a checkpoint here, by their names in it, and says in which folder they lie."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a checkpoint is looked for.
-
-    Attributes:
-        where: the option that names it.
-        path: its folder, or the native file.
-        repo: on the Hub; empty for files of the user's own.
-        get: brings files of it here.
-        mend: what to do where something is missing.
-    """
-
-    where: str
-    path: Path
-    repo: str
-    get: Get
-    mend: str
-
-    def error(self, what: str, mend: str = "") -> WeightsError:
-        return WeightsError(what, where=self.where, mend=mend or self.mend)
 
 
 def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
@@ -100,8 +64,8 @@ def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
         safety_checker: True if the safety checker is wanted too.
 
     Raises:
-        WeightsError: it cannot be had; files are missing, cut off, or of another kind; or there
-            are tensors that Emu2-Gen has not.
+        WeightsError: it is nothing of this; it cannot be had; files are missing, cut off, or of
+            another kind; or there are tensors that Emu2-Gen has not.
     """
     path = Path(name).expanduser()
     folders = [folder for folder in STEMS if folder != CHECKER or safety_checker]
@@ -114,7 +78,7 @@ def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
         if not (path / ENCODER).is_dir() and len(alone) == 1:
             return _native(alone[0], where, safety_checker=safety_checker)
         mend = f"Fetch them again: hf download {published.REPO} --local-dir {path}"
-        place = _Place(where, path, "", lambda _: path, mend)
+        place = Place(where, path, "", lambda _: path, mend)
     elif is_own(name):
         mend = "Check the path, which is relative to the recipe"
         raise WeightsError(f"there is no {path}", where=where, mend=mend)
@@ -123,18 +87,8 @@ def find(name: str, where: str, *, safety_checker: bool = False) -> Weights:
     return _folder(place, folders)
 
 
-def is_own(name: str) -> bool:
-    """True if a checkpoint's name is that of the user's own files, there or not, and not the Hub's.
-
-    Args:
-        name: as `find` takes it.
-    """
-    path = Path(name).expanduser()
-    meant = path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".safetensors"
-    return meant or path.exists()
-
-
-def _on_hub(name: str, where: str, folders: Sequence[str]) -> _Place:
+def _on_hub(name: str, where: str, folders: Sequence[str]) -> Place:
+    check_name(name, where)
     repo, _, revision = name.partition("@")
 
     def get(files: Sequence[str]) -> Path:
@@ -148,7 +102,7 @@ def _on_hub(name: str, where: str, folders: Sequence[str]) -> _Place:
         )
 
     mend = f"With a network type: {command(repo, revision)}; or choose {published.REPO}"
-    return _Place(where, get(_settings(folders)), repo, get, mend)
+    return Place(where, get(_settings(folders)), repo, get, mend)
 
 
 def _settings(folders: Sequence[str]) -> list[str]:
@@ -159,31 +113,31 @@ def _settings(folders: Sequence[str]) -> list[str]:
     return [*found, *(f"{part}/{STEMS[part]}.{end}" for part in parts for end in INDICES)]
 
 
-def _folder(place: _Place, folders: Sequence[str]) -> Weights:
+def _folder(place: Place, folders: Sequence[str]) -> Weights:
     """The checkpoint in a folder of the Hub's layout."""
     path = place.path
     wanted = [f"{ENCODER}/config.json"]
     wanted += [file for part, (file, _) in CONFIGS.items() if part in ("scheduler", *folders)]
     missing = [file for file in wanted if not (path / file).is_file()]
-    words = _words(path / "tokenizer")
+    words = words_of(path / "tokenizer")
     missing += [] if words else [f"tokenizer/{TOKENIZER[0]}"]
     if missing:
         mend = place.mend
         if (path.parent / ENCODER) == path:
             mend = f"Name the folder above it: {path.parent}"
-        what = f"{place.repo or path} is no Emu2-Gen: it lacks {_some(missing)}"
+        what = f"{place.repo or path} is no Emu2-Gen: it lacks {some(missing)}"
         raise place.error(what, mend)
     files = _weights(place, folders)
     tensors: dict[Part, dict[str, Source]] = {}
     for folder in folders:
         tensors |= _read(files[folder], folder, place)
     configs = {
-        part: _json(path / file, place)
+        part: read_json(path / file, place)
         for part, (file, _) in CONFIGS.items()
         if part in ("scheduler", *folders)
     }
-    both = _json(path / f"{ENCODER}/config.json", place)
-    return _checked(place, "hub", {**configs, **_encoder(both, place)}, words, tensors)
+    both = read_json(path / f"{ENCODER}/config.json", place)
+    return _checked(place, "hub", {**configs, **encoder_settings(both, place)}, words, tensors)
 
 
 def _native(file: Path, where: str, *, safety_checker: bool) -> Weights:
@@ -191,7 +145,7 @@ def _native(file: Path, where: str, *, safety_checker: bool) -> Weights:
     mend = (
         f"Name the native file of Emu2-Gen as it is published, or the repository {published.REPO}"
     )
-    place = _Place(where, file, "", lambda _: file.parent, mend)
+    place = Place(where, file, "", lambda _: file.parent, mend)
     tensors = _read([file], "native", place)
     wanted: list[Part] = [*PARTS, *([CHECKER] if safety_checker else [])]
     if not safety_checker:
@@ -200,33 +154,29 @@ def _native(file: Path, where: str, *, safety_checker: bool) -> Weights:
         what = f"{file} is no Emu2-Gen: it has no weights of {', '.join(missing)}"
         raise place.error(what)
     configs = {
-        part: _json(beside, place) if (beside := file.parent / name).is_file() else dict(default)
+        part: read_json(beside, place)
+        if (beside := file.parent / name).is_file()
+        else dict(default)
         for part, (name, default) in CONFIGS.items()
         if part != CHECKER or safety_checker
     }
     beside = file.parent / ENCODER / "config.json"
     if beside.is_file():
-        configs |= _encoder(_json(beside, place), place)
+        configs |= encoder_settings(read_json(beside, place), place)
     else:
         configs |= {"visual": dict(published.VISUAL), "lm": dict(published.LANGUAGE)}
     near = (file.parent / name for name in ("tokenizer", "llama_config", "."))
-    words = next((found for each in near if (found := _words(each))), ())
+    words = next((found for each in near if (found := words_of(each))), ())
     if not words:
         instead = f"or copy its folder `tokenizer` into {file.parent}"
         names = [f"tokenizer/{name}" for name in TOKENIZER]
-        words = _words(fetch(published.REPO, names, where=where, instead=instead) / "tokenizer")
+        words = words_of(fetch(published.REPO, names, where=where, instead=instead) / "tokenizer")
     if not words:
         raise place.error(f"{file.parent} lacks a tokenizer", f"Copy {TOKENIZER[0]} beside {file}")
     return _checked(place, "native", configs, words, tensors)
 
 
-def _words(folder: Path) -> tuple[Path, ...]:
-    """The tokenizer's files in a folder; nothing where the words are not among them."""
-    found = tuple(path for name in TOKENIZER if (path := folder / name).is_file())
-    return found if any(path.name in TOKENIZER[:2] for path in found) else ()
-
-
-def _weights(place: _Place, folders: Sequence[str]) -> dict[str, list[Path]]:
+def _weights(place: Place, folders: Sequence[str]) -> dict[str, list[Path]]:
     """Files of weights by folder, fetched if need be: the first choice that is there whole."""
     found: dict[str, list[Path]] = {}
     choices = {folder: _choices(place.path / folder, STEMS[folder], place) for folder in folders}
@@ -250,29 +200,29 @@ def _weights(place: _Place, folders: Sequence[str]) -> dict[str, list[Path]]:
         if not (place.path / folder / name).is_file()
     ]
     if missing:
-        raise place.error(f"{place.path} is incomplete: it lacks {_some(missing)}")
+        raise place.error(f"{place.path} is incomplete: it lacks {some(missing)}")
     return found
 
 
-def _choices(folder: Path, stem: str, place: _Place) -> list[list[str]]:
+def _choices(folder: Path, stem: str, place: Place) -> list[list[str]]:
     """Names of files that would be a part's weights, the likeliest first."""
     found = []
     for ending in INDICES:
         index = folder / f"{stem}.{ending}"
         if index.is_file():
-            listed = _json(index, place).get("weight_map")
+            listed = read_json(index, place).get("weight_map")
             if not isinstance(listed, dict) or not listed:
                 raise place.error(f"{index} names no files", "It is damaged: fetch it again")
             found.append(sorted({Path(str(name)).name for name in listed.values()}))
     return found + [[f"{stem}.{ending}"] for ending in SINGLE]
 
 
-def _read(files: Sequence[Path], prefixes: str, place: _Place) -> dict[Part, dict[str, Source]]:
+def _read(files: Sequence[Path], prefixes: str, place: Place) -> dict[Part, dict[str, Source]]:
     """Tensors of files that share their prefixes."""
     listed = [entry for file in files for entry in entries(file, place.where)]
     found, unknown = sorted_by_part(listed, PREFIXES[prefixes])
     if unknown:
-        what = f"{files[0].parent} has {_number(unknown)} that Emu2-Gen has not: {_some(unknown)}"
+        what = f"{files[0].parent} has {_number(unknown)} that Emu2-Gen has not: {some(unknown)}"
         raise place.error(what, "Name the weights of Emu2-Gen, as they are published")
     kinds = {entry.kind for named in found.values() for s in named.values() for entry in s.entries}
     if odd := sorted(kinds - FLOATS):
@@ -283,7 +233,7 @@ def _read(files: Sequence[Path], prefixes: str, place: _Place) -> dict[Part, dic
 
 
 def _checked(
-    place: _Place,
+    place: Place,
     layout: Any,
     configs: dict[str, dict[str, Any]],
     words: tuple[Path, ...],
@@ -297,38 +247,5 @@ def _checked(
     return Weights(place.where, place.path, place.repo, layout, configs, words, tensors)
 
 
-def _encoder(config: dict[str, Any], place: _Place) -> dict[str, dict[str, Any]]:
-    """Settings of tower and language model, out of the encoder's on the Hub."""
-    tower, needed = config.get("vision_config"), list(published.LANGUAGE)[1:5]
-    missing = [name for name in needed if not isinstance(config.get(name), int)]
-    missing += [] if isinstance(tower, dict) else ["vision_config"]
-    if missing:
-        raise place.error(f"{ENCODER}/config.json of {place.path} lacks {', '.join(missing)}")
-    assert isinstance(tower, dict)
-    odd = [name for name, value in UNLIKE.items() if tower.get(name, value) != value]
-    odd += [name for name in ("rope_scaling", "attention_bias") if config.get(name)]
-    odd += ["rope_theta"] if config.get("rope_theta", THETA) != THETA else []
-    if odd:
-        what = f"{ENCODER}/config.json of {place.path} asks for another network: {', '.join(odd)}"
-        raise place.error(what, "Name the weights of Emu2-Gen, as they are published")
-    language = {name: config.get(name, value) for name, value in published.LANGUAGE.items()}
-    visual = {name: tower.get(name, value) for name, value in published.VISUAL.items()}
-    return {"visual": visual, "lm": language}
-
-
-def _json(path: Path, place: _Place) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise place.error(f"{path} cannot be read as JSON", "Fetch it again") from error
-    return content if isinstance(content, dict) else {}
-
-
 def _number(names: Sequence[str]) -> str:
     return f"{len(names)} tensor{'s' * (len(names) != 1)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.errors import PluginError
-from covar_gen.editors._emu2_tokens import QUERIES
+from covar_gen.editors._emu2_tokens import Limits
 from covar_gen.editors._emu2_tower import TowerShape, look, pixels_of
 from covar_gen.neural.running import exact
 
@@ -62,8 +62,16 @@ class Wanted:
     unwanted: torch.Tensor
 
 
+Read = tuple[Wanted, int | None]
+"""What one picture is painted from, and how many were read together if less than the batch."""
+
+
 class Networks:
     """The networks of a checkpoint.
+
+    Attributes:
+        read: what was read for the last pictures, by what they were asked with: see
+            `_emu2_batches`.
 
     Args:
         tower: of `build_tower`.
@@ -85,6 +93,7 @@ class Networks:
     ) -> None:
         self.tower, self.shape, self.writer = tower, shape, writer
         self.painter, self.checker, self.staged = painter, checker, staged
+        self.read: dict[str, Read] = {}
         self._grey: torch.Tensor | None = None
 
     def shown(self, parts: Sequence[Part]) -> Shown:
@@ -103,9 +112,9 @@ class Networks:
         edge = self.shape.image_size
         pixels = pixels_of(pictures, edge) if pictures else torch.empty(0, 3, edge, edge)
         if len(pictures) < len(parts):
-            ids = self.writer.tokens.ids(parts)
-            self._check(len(ids))
-            return Shown(ids, pixels)
+            positions: Any = self.writer.model.config
+            limits = Limits(self.writer.tokens, int(positions.max_position_embeddings))
+            return Shown(limits.ids(parts), pixels)
         if len(pictures) == 1:
             return Shown(None, pixels)
         what = f"{len(pictures)} photographs without a sentence"
@@ -162,14 +171,6 @@ class Networks:
         self.staged.ready(PAINTER)
         with exact():
             return self.checker.flags(pictures)
-
-    def _check(self, length: int) -> None:
-        positions: Any = self.writer.model.config
-        # The last of the vectors that are written is not read.
-        most = int(positions.max_position_embeddings) - (QUERIES - 1)
-        if length > most:
-            what = f"the prompt takes {length} tokens; Emu2 reads {most}"
-            raise PluginError(what, where="emu2", mend="Shorten it, or give fewer photographs")
 
     def _look(self, pixels: torch.Tensor) -> torch.Tensor:
         """(photographs, 64, width), also of none."""

@@ -8,7 +8,7 @@ theirs has to be zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,6 +56,9 @@ IGNORED = (
 
 DOUBLED, ONCE = "vision_model.vision_model.", "vision_model."
 """Start of names of the safety checker, in its files and as newer versions of transformers say."""
+
+NAMED = 4
+"""How many names a message gives; of more, the number is said."""
 
 FUSED, QUERIES, VALUES = "attn.qkv.bias", "attn.q_bias", "attn.v_bias"
 
@@ -121,3 +124,9 @@ def _fused(named: Mapping[str, Source]) -> dict[str, Source]:
             both = (*found.pop(name).entries, *found.pop(values).entries)
             found[fused] = Source((3 * queries.shape[0],), both)
     return found
+
+
+def some(names: Sequence[str]) -> str:
+    """A few names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from covar_gen.core.errors import WeightsError
 from covar_gen.editors import _emu2_packing as packing
-from covar_gen.editors._emu2_names import canonical
+from covar_gen.editors._emu2_names import canonical, some
 from covar_gen.editors._emu2_room import Language, Loads, Stage, chosen, size
 from covar_gen.editors._emu2_spreading import follow
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from covar_gen.editors._emu2_weights import Stream, Weights
 
 __all__ = ["Language", "Placement", "Stage", "Staged", "bare", "empty", "fill", "shapes"]
-
-NAMED = 4
-"""How many names a message gives; of more, the number is said."""
 
 
 @contextmanager
@@ -156,12 +153,6 @@ def _place(
     return device
 
 
-def some(names: Sequence[str]) -> str:
-    """A few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
 @dataclass(frozen=True)
 class Placement:
     """Where and how the networks are kept.
@@ -253,8 +244,9 @@ class Staged:
         """Take all networks off their devices."""
         import torch
 
-        for group in self._filled:
-            for module in self.groups[group].values():
+        # Of all groups: one that did not fit is there in part.
+        for group in self.groups.values():
+            for module in group.values():
                 empty(module)
         self._filled.clear()
         gc.collect()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +77,12 @@ class Tokens:
         """Id whose embedding a photograph's vectors take the place of."""
         return self.added["<image>"]
 
-    def ids(self, parts: Sequence[Part]) -> list[int]:
+    def ids(self, parts: Sequence[Part | None]) -> list[int]:
         """Of a sequence after which a picture is to follow.
 
         Args:
-            parts: texts, and anything else for each photograph, in their order. Texts side by
-                side are one text.
+            parts: texts, and for each photograph it or None, in their order. Texts side by side
+                are one text.
 
         Raises:
             PluginError: a text holds one of the special tokens.
@@ -99,6 +100,34 @@ class Tokens:
         check_text(text)
         bare = text.strip()
         return self.pieces(bare) if bare else []
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What of sequences a language model can read.
+
+    Attributes:
+        tokens: gives ids.
+        positions: of the language model, for what is read and what is written together.
+    """
+
+    tokens: Tokens
+    positions: int
+
+    def ids(self, parts: Sequence[Part | None]) -> list[int]:
+        """As `Tokens.ids`, of a sequence that can be read.
+
+        Raises:
+            PluginError: it is too long, or a text holds one of the special tokens.
+        """
+        found = self.tokens.ids(parts)
+        # The last of the vectors that are written is not read.
+        most = self.positions - (QUERIES - 1)
+        if len(found) > most:
+            said = _shortened("".join(part for part in parts if isinstance(part, str)))
+            what = f"the prompt {said!r} takes {len(found)} tokens; Emu2 reads {most}"
+            raise PluginError(what, where="emu2", mend="Shorten it, or give fewer photographs")
+        return found
 
 
 def check_text(text: str) -> None:

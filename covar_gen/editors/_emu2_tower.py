@@ -160,6 +160,18 @@ def pooled(tokens: torch.Tensor, queries: int) -> torch.Tensor:
     return functional.avg_pool2d(plane, stride).flatten(2).transpose(1, 2)
 
 
+def squeezed(picture: Picture, edge: int) -> Picture:
+    """A picture as a square, whatever its shape; one that is that square already stays as it is.
+
+    Args:
+        picture: of any mode.
+        edge: of the square, pixels.
+    """
+    from PIL import Image
+
+    return picture.convert("RGB").resize((edge, edge), Image.Resampling.BICUBIC)
+
+
 def pixels_of(pictures: Sequence[Picture], edge: int) -> torch.Tensor:
     """Pictures as the tower sees them: squeezed to a square, whatever their shape.
 
@@ -171,12 +183,8 @@ def pixels_of(pictures: Sequence[Picture], edge: int) -> torch.Tensor:
         float32 (B, 3, edge, edge), by channel of mean 0 and deviation 1 over CLIP's photographs.
     """
     import torch
-    from PIL import Image
 
-    squeezed = [
-        np.asarray(picture.convert("RGB").resize((edge, edge), Image.Resampling.BICUBIC))
-        for picture in pictures
-    ]
-    levels = torch.from_numpy(np.stack(squeezed)).permute(0, 3, 1, 2).contiguous()
+    stacked = np.stack([np.asarray(squeezed(picture, edge)) for picture in pictures])
+    levels = torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
     mean, deviation = (torch.tensor(each)[:, None, None] for each in (MEAN, DEVIATION))
     return (levels.to(torch.float32) / 255 - mean) / deviation

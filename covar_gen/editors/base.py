@@ -83,6 +83,21 @@ class Editor(Plugin, ABC):
     knows_masks: bool = False
     reads_prompt: ClassVar[bool] = True
 
+    def check_prompts(self, background_id: int, background: str, prompts: Sequence[str]) -> None:
+        """See that the model can be asked all that it will be, when a run is made.
+
+        Nothing is loaded then; an editor that can tell only later keeps them for its setup.
+
+        Args:
+            background_id: number of a background in the recipe's list.
+            background: its description.
+            prompts: the full instructions for it, one for each class, equal ones once.
+
+        Raises:
+            PluginError: one that the model cannot be asked.
+        """
+        del background_id, background, prompts
+
     @abstractmethod
     def edit(self, batch: Sequence[EditRequest]) -> Sequence[Edit | Rejected]:
         """One answer per request, in their order."""

@@ -23,12 +23,15 @@ from pydantic import Field, model_validator
 from covar_gen.core.arrays import Json, Rejected, check_image, check_mask
 from covar_gen.core.plugins import PluginOptions, RecipePath, WeightsName
 from covar_gen.editors._emu2_batches import Asked, Painted, make_ready, paint_all
-from covar_gen.editors._emu2_layouts import find, is_own
+from covar_gen.editors._emu2_layouts import find
 from covar_gen.editors._emu2_model import ENCODER, PAINTER
 from covar_gen.editors._emu2_painting import Canvas
 from covar_gen.editors._emu2_placing import Language, Placement, Stage
 from covar_gen.editors._emu2_published import REPO
 from covar_gen.editors._emu2_room import published_gib, thriftier
+from covar_gen.editors._emu2_settings import check_name, is_own, words_in_cache
+from covar_gen.editors._emu2_showing import Mode, Showing
+from covar_gen.editors._emu2_tokens import Limits, check_text, load_tokens
 from covar_gen.editors._scenes.photographs import BackgroundPhotographs
 from covar_gen.editors.base import (
     AlignmentOptions,
@@ -44,8 +47,10 @@ from covar_gen.neural.running import Dtype, device_name, own_devices, resolved
 
 if TYPE_CHECKING:
     from covar_gen.editors._emu2_model import Networks
-    from covar_gen.editors._emu2_tokens import Part
     from covar_gen.editors._emu2_weights import Weights
+
+WEIGHTS = "emu2.weights"
+"""The option that names the checkpoint, for messages."""
 
 MULTIPLE = 32
 """Of a canvas's edges, pixels: the VAE shrinks by 8, the UNet halves twice."""
@@ -86,7 +91,8 @@ class Emu2Gen(Editor):
             attempts: how often an image is painted at most, where the result cannot be used.
             stage: resident: all networks stay loaded, 74 GiB in bfloat16; swap: tower and language
                 model, 68 GiB, make room for the painter and are read again for the next images;
-                auto: resident where there is room for it and for the pictures, else swap.
+                auto: resident where there is room for it and for the pictures, else swap. Further
+                attempts at refused images need the painter alone: nothing is read again for them.
             devices: GPUs of a process, over which the language model's layers are spread.
             language: full: the language model in `dtype`; int4: its matrices in 4 bits (extra
                 int4), which gives other pictures and takes 29 GiB, under swap 24.
@@ -94,7 +100,7 @@ class Emu2Gen(Editor):
 
         weights: WeightsName = REPO
         weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
-        mode: Literal["edit", "text", "autoencode"] = "edit"
+        mode: Mode = "edit"
         references: RecipePath | None = None
         steps: int = Field(default=50, ge=1, le=1000)
         guidance: float = Field(default=3.0, ge=1, le=100)
@@ -125,6 +131,10 @@ class Emu2Gen(Editor):
         self.knows_masks = self.options.paste_back
         self._networks: Networks | None = None
         self._how: dict[str, Json] = {}
+        self._unread: list[list[str | None]] = []
+        folder, where = self.options.references, "backgrounds.options.emu2.references"
+        pictures = folder and BackgroundPhotographs(Path(folder).expanduser(), where)
+        self._showing = Showing(self.options.mode, pictures or None)
 
     @cached_property
     def weights(self) -> Weights:
@@ -134,7 +144,7 @@ class Emu2Gen(Editor):
             WeightsError: they cannot be had, or are no Emu2-Gen.
         """
         checker = self.options.safety_checker
-        return find(self.options.weights, "emu2.weights", safety_checker=checker)
+        return find(self.options.weights, WEIGHTS, safety_checker=checker)
 
     def check(self) -> None:
         """Look at files of the user's own, headers and settings; the Hub is not asked.
@@ -142,13 +152,48 @@ class Emu2Gen(Editor):
         A run that could not paint its backgrounds is told before hours of masks.
 
         Raises:
-            WeightsError: they are not there, incomplete or cut off, or no Emu2-Gen.
+            WeightsError: they are not there, incomplete or cut off, or no Emu2-Gen; or what is
+                named is nothing here and cannot be on the Hub.
             RecipeError: the references are no folder, or there is no picture in it.
         """
-        if self._references is not None:
-            self._references.digest()
+        _ = self._pictures_digest
         if is_own(self.options.weights):
             _ = self.weights
+        else:
+            check_name(self.options.weights, WEIGHTS)
+
+    def check_prompts(self, background_id: int, background: str, prompts: Sequence[str]) -> None:
+        """Refuse sentences that hold one of the model's marks, or that are too long for it.
+
+        How long they are is told by the tokenizer: where it is not on this machine yet, in `setup`.
+
+        Raises:
+            PluginError: one that the model cannot be asked.
+            WeightsError: the weights cannot be used.
+        """
+        asked = self._showing.sketched(background_id, background, prompts)
+        for parts in asked:
+            check_text(str(parts[-1]))
+        if self._limits is None:
+            self._unread += asked
+        else:
+            self._check_lengths(asked, self._limits)
+
+    @cached_property
+    def _limits(self) -> Limits | None:
+        """What the model can read, as far as this is known without asking the Hub."""
+        if is_own(self.options.weights):
+            return self._known_limits()
+        found = words_in_cache(self.options.weights, WEIGHTS)
+        return None if found is None else Limits(load_tokens(found[0], WEIGHTS), found[1])
+
+    def _known_limits(self) -> Limits:
+        positions = self.weights.configs["lm"]["max_position_embeddings"]
+        return Limits(load_tokens(self.weights.tokenizer, WEIGHTS), positions)
+
+    def _check_lengths(self, asked: Sequence[Sequence[str | None]], limits: Limits) -> None:
+        for parts in asked:
+            limits.ids(parts)
 
     def identity(self) -> dict[str, Json]:
         """Name, version and options; for the weights, the hash of their content.
@@ -156,14 +201,13 @@ class Emu2Gen(Editor):
         Raises:
             WeightsError: they cannot be had.
         """
-        digest = None if self._references is None else f"sha256:{self._references.digest()}"
-        own = {"weights": self.weights.identity(), "references": digest}
+        own = {"weights": self.weights.identity(), "references": self._pictures_digest}
         return {**super().identity(), "options": {**self.options.model_dump(mode="json"), **own}}
 
-    @cached_property
-    def _references(self) -> BackgroundPhotographs | None:
-        folder, where = self.options.references, "backgrounds.options.emu2.references"
-        return None if folder is None else BackgroundPhotographs(Path(folder).expanduser(), where)
+    @property
+    def _pictures_digest(self) -> str | None:
+        references = self._showing.references
+        return None if references is None else f"sha256:{references.digest()}"
 
     def memory_gib(self) -> float | None:
         """GiB that each GPU needs for the published checkpoint; None for the user's own files."""
@@ -188,11 +232,13 @@ class Emu2Gen(Editor):
             WeightsError: they cannot be had, or do not belong together.
             DeviceMemoryError: the devices cannot hold them.
             PluginError: there are not as many GPUs as a process is to take, or a language model
-                in 4 bits is wanted without its extra.
+                in 4 bits is wanted without its extra; or a sentence is too long.
         """
         from covar_gen.editors._emu2_loading import load
 
         options = self.options
+        if self._unread:
+            self._check_lengths(self._unread, self._known_limits())
         devices = own_devices(options.devices)
         dtype = resolved(options.dtype, devices[0])
         self.weights.check_pinned(options.weights_sha256)
@@ -229,6 +275,7 @@ class Emu2Gen(Editor):
             DeviceMemoryError: the device's memory does not suffice for a single picture.
         """
         assert self._networks is not None
+        edge = self._networks.shape.image_size
         found: list[Edit | Rejected] = [Rejected("empty_mask") for _ in batch]
         asked: dict[int, Asked] = {}
         for place, request in enumerate(batch):
@@ -236,13 +283,13 @@ class Emu2Gen(Editor):
             height, width = image.shape[:2]
             if not check_mask(request.mask, image.shape, f"mask of {request.key}").any():
                 continue
-            canvas, parts = self._canvas((height, width)), self._parts(request)
+            canvas, parts = self._canvas((height, width)), self._showing.parts(request, edge)
             if canvas is None:
                 found[place] = Rejected("too_long")
             elif isinstance(parts, Rejected):
                 found[place] = parts
             else:
-                asked[place] = Asked(parts, request.seed, canvas)
+                asked[place] = Asked(request.key, parts, request.seed, canvas)
         places = list(asked)
 
         def finish(number: int, painted: Painted) -> Edit | Rejected:
@@ -263,34 +310,13 @@ class Emu2Gen(Editor):
             height, width = near_area(photograph, options.size, MULTIPLE)
         return Canvas(height, width, options.steps, options.guidance)
 
-    def _parts(self, request: EditRequest) -> list[Part] | Rejected:
-        """What the model is given for a photograph."""
-        from PIL import Image as Pillow
-
-        if self.options.mode == "text":
-            return [request.prompt]
-        shown: list[Part] = [Pillow.fromarray(request.image)]
-        if self.options.mode == "autoencode":
-            return shown
-        if self._references is not None:
-            names = self._references.of(request.background_id, request.background)
-            if not names:
-                return Rejected("no_picture_of_background", {"background": request.background})
-            for name in names:
-                picture = self._references.whole(name)
-                if isinstance(picture, Rejected):
-                    return picture
-                shown.append(Pillow.fromarray(picture))
-        return [*shown, request.prompt]
-
     def _answer(self, request: EditRequest, painted: Painted) -> Edit | Rejected:
         picture = painted.picture
         params: dict[str, Json] = {**self._how, "canvas": list(picture.shape[:2])}
         if painted.batch is not None:
             params["batch"] = painted.batch
-        if self._references is not None:
-            names = self._references.of(request.background_id, request.background)
-            params["references"] = {name: self._references.digests[name] for name in names}
+        if files := self._showing.files(request):
+            params["references"] = files
         if not np.isfinite(picture).all():
             return Rejected("bad_output", {**params, "output": "not_finite"}, again=True)
         levels = np.rint(picture * 255).astype(np.uint8)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,8 @@ from covar_gen.core.pins import revision_of
 from covar_gen.core.plugins import make
 from covar_gen.editors._emu2_batches import paint_all
 from covar_gen.editors._emu2_model import ENCODER, PAINTER, Networks
+from covar_gen.editors._emu2_tower import squeezed
+from covar_gen.editors._scenes.photographs import BackgroundPhotographs
 from covar_gen.editors.base import Edit, Editor, EditRequest
 from covar_gen.editors.emu2 import Emu2Gen
 
@@ -162,11 +165,12 @@ def test_pictures_of_the_background_are_shown_between_photograph_and_sentence(
     networks.shown = lambda parts: given.append(list(parts)) or real(parts)  # type: ignore[assignment, func-returns-value]
     found = shown.edit([plain, forest, lacking])
     files = [references / "01/a.png", references / "01/b.png"]
+    edge = networks.shape.image_size
     [first] = [parts for parts in given if len(parts) == 4]
     [second] = [parts for parts in given if len(parts) == 3]
     assert np.array_equal(np.asarray(first[0]), plain.image)
     for part, file in zip(first[1:3], files, strict=True):
-        assert np.array_equal(np.asarray(part), np.asarray(Image.open(file)))
+        assert np.array_equal(np.asarray(part), np.asarray(squeezed(Image.open(file), edge)))
     assert first[3] == second[2] == PROMPT
     one, other = edits(found[:2])
     assert (one.image != only(tiny().edit([plain])).image).any()
@@ -176,6 +180,29 @@ def test_pictures_of_the_background_are_shown_between_photograph_and_sentence(
     }
     assert list(other.params["references"]) == ["forest.png"]  # type: ignore[arg-type]
     assert rejected(found[2:]).reason == "no_picture_of_background"
+
+
+def test_a_picture_of_a_background_is_read_once(
+    folder: Path, references: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = editor(folder, references=str(references), stage="swap")
+    shown.setup()
+    read: list[str] = []
+    real = BackgroundPhotographs.whole
+
+    def whole(self: BackgroundPhotographs, name: str, *given: Any) -> Any:
+        read.append(name)
+        return real(self, name, *given)
+
+    monkeypatch.setattr(BackgroundPhotographs, "whole", whole)
+    once = edits(shown.edit([request(), request(seed=2)]))
+    again = edits(shown.edit([request(key="dog/p2/01")]))
+    assert (once[0].image == again[0].image).all()
+    assert read == ["01/a.png", "01/b.png"]
+    assert shown._networks is not None
+    shown._networks.writer.model.register_forward_pre_hook(narrow(0), with_kwargs=True)
+    with pytest.raises(DeviceMemoryError, match=r"Set language = 'int4', .*, fewer references, or"):
+        shown.edit([request(key="dog/p3/01")])
 
 
 def test_references_are_part_of_what_a_table_is_made_with(folder: Path, references: Path) -> None:
@@ -374,7 +401,8 @@ def test_too_little_memory_halves_the_batch_and_says_so(which: str, tiny: Made) 
     if which == "model":
         network, most = found._networks.writer.model, 2
     hook = network.register_forward_pre_hook(narrow(most), with_kwargs=True)
-    halves = edits(found.edit(asked))
+    # Rows of their own: what was read for the others is kept.
+    halves = edits(found.edit([replace(each, key=f"{each.key}/{which}") for each in asked]))
     hook.remove()
     assert all("batch" not in each.params for each in whole)
     assert halves[0].params["batch"] == 2
@@ -382,15 +410,45 @@ def test_too_little_memory_halves_the_batch_and_says_so(which: str, tiny: Made) 
         assert np.abs(one.image.astype(int) - other.image).max() <= 1
 
 
-def test_too_little_memory_for_one_is_said_in_a_line(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("which", "options", "said"),
+    [
+        ("unet", {}, "Set dtype = 'bfloat16', a smaller size, or take a larger GPU"),
+        (
+            "unet",
+            {"stage": "resident", "dtype": "bfloat16"},
+            "Set stage = 'swap', language = 'int4', devices = 2 or more, a smaller size, or take",
+        ),
+        (
+            "model",
+            {"stage": "swap", "dtype": "bfloat16"},
+            "Set language = 'int4', devices = 2 or more, or take a larger GPU",
+        ),
+    ],
+)
+def test_too_little_memory_for_one_is_said_in_a_line_with_what_takes_less(
+    which: str, options: dict[str, Any], said: str, folder: Path
+) -> None:
     # An editor of its own: from then on it makes room before it paints.
-    found = editor(folder)
+    found = editor(folder, **options)
     found.setup()
     assert found._networks is not None
-    unet = found._networks.painter.unet
-    unet.register_forward_pre_hook(narrow(0), with_kwargs=True)
-    with pytest.raises(DeviceMemoryError, match="not enough memory for a single image"):
+    networks = found._networks
+    network: Any = networks.painter.unet if which == "unet" else networks.writer.model
+    network.register_forward_pre_hook(narrow(0), with_kwargs=True)
+    with pytest.raises(DeviceMemoryError) as caught:
         found.edit([request()])
+    what = "the device has not enough memory for a single image"
+    assert caught.value.line().startswith(f"DeviceMemoryError: emu2: {what}. {said}")
+
+
+def test_what_takes_less_are_settings_that_there_are(folder: Path) -> None:
+    known = type(editor(folder).options).model_fields
+    for words in ("stage = 'swap'", "language = 'int4'", "devices = 2", "dtype = 'bfloat16'"):
+        name, _, value = words.partition(" = ")
+        assert name in known
+        editor(folder, **{name: json.loads(value.replace("'", '"'))})
+    assert {"size", "references"} <= set(known)
 
 
 @pytest.mark.parametrize("stage", ["auto", "resident"])
@@ -424,9 +482,15 @@ def test_networks_make_room_where_no_picture_fits_beside_them_unless_they_must_s
     assert answer.params == plain.params
 
 
-@pytest.mark.parametrize("which", [ENCODER, PAINTER])
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        (ENCODER, "Set language = 'int4', devices = 2 or more, dtype = 'bfloat16', or take"),
+        (PAINTER, "Set dtype = 'bfloat16', or take a larger GPU"),
+    ],
+)
 def test_networks_that_do_not_fit_are_told_with_what_would(
-    which: str, tiny: Made, monkeypatch: pytest.MonkeyPatch
+    which: str, said: str, tiny: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = tiny(stage="swap")._networks
     assert networks is not None
@@ -440,8 +504,8 @@ def test_networks_that_do_not_fit_are_told_with_what_would(
 
     monkeypatch.setattr(networks.staged, "ready", full)
     with pytest.raises(DeviceMemoryError, match=f"Emu2's {which}") as caught:
-        tiny(stage="swap").edit([request()])
-    assert "int4" in str(caught.value)
+        tiny(stage="swap").edit([request(key=f"dog/{which}/01")])
+    assert f". {said}" in caught.value.line()
 
 
 def test_all_are_read_before_any_is_painted(tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -518,6 +582,25 @@ def test_files_of_ones_own_are_looked_at_before_a_run_computes_anything(
         editor(bare).check()
     with pytest.raises(WeightsError, match="there is no"):
         editor(tmp_path / "nowhere").check()
+
+
+@pytest.mark.parametrize("name", ["Emu2-Gen", "weights/emu2/tiny", "me/emu 2", "Emu2-Gen@main"])
+def test_a_name_of_nothing_is_refused_before_the_hub_is_asked(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", never)
+    found = make("editors", "emu2", Editor, {"weights": name})  # type: ignore[type-abstract]
+    for ask in (found.check, found.setup, lambda: found.check_prompts(1, "beach", ["a beach"])):
+        with pytest.raises(WeightsError) as caught:
+            ask()
+        assert caught.value.line() == (
+            f"WeightsError: emu2.weights: {name!r} is no folder and no file here, and no "
+            "owner/name of the Hugging Face Hub. Check the path, which is relative to the recipe, "
+            "or write BAAI/Emu2-Gen"
+        )
 
 
 def test_the_hub_is_not_asked_when_a_run_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

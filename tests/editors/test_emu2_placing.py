@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from covar_gen.core.errors import MissingExtraError, PluginError, WeightsError
 from covar_gen.editors import _emu2_layouts as layouts
+from covar_gen.editors import _emu2_placing as placing
 from covar_gen.editors._emu2_loading import load
 from covar_gen.editors._emu2_names import Source
 from covar_gen.editors._emu2_placing import Placement, Staged, bare, empty, fill, shapes
@@ -187,6 +188,30 @@ def test_resident_networks_are_read_once_and_stay(weights: Weights) -> None:
     both.ready("encoder")
     assert (is_there(model), is_there(vae)) == (True, True)
     assert model.norm.weight is kept
+
+
+@pytest.mark.parametrize("stage", ["resident", "swap"])
+def test_what_was_loaded_in_part_before_memory_ran_out_is_released_too(
+    stage: str, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = staged(weights, stage=stage)
+    vae: Any = both.groups["painter"]["vae"]
+    real, count = placing._put, iter(range(100))
+
+    def put(*given: Any) -> None:
+        if next(count) == 10:
+            raise torch.OutOfMemoryError("full")
+        real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placing, "_put", put)
+        with pytest.raises(torch.OutOfMemoryError):
+            both.ready("painter")
+    assert {parameter.is_meta for parameter in vae.parameters()} == {True, False}
+    both.release()
+    assert not is_there(vae)
+    both.ready("painter")
+    assert is_there(vae)
 
 
 def test_an_emptied_network_has_its_shapes_and_no_memory(weights: Weights) -> None:
