@@ -37,6 +37,9 @@ log = logging.getLogger("covar_gen")
 WHERE = "emu2"
 """Named in messages."""
 
+SMALLER = {PAINTER: "a smaller size, ", ENCODER: "fewer references, "}
+"""By which settings the work on a picture is less."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -146,7 +149,7 @@ def _painted(
         fitted = [each for each in (painted, wanted[place][1]) if each is not None]
         return finish(place, Painted(picture, flagged, min(fitted, default=None)))
 
-    halved = _halved(networks, PAINTER, paint, "a smaller size")
+    halved = _halved(networks, PAINTER, paint, shrinks=True)
     found = overlapped(chunks, lambda place: place, halved, done)
     placed = {
         place: answer
@@ -169,30 +172,33 @@ def make_ready(networks: Networks, group: str) -> None:
         networks.staged.ready(group)
     except torch.OutOfMemoryError as error:
         what = f"the device has not enough memory for Emu2's {group}"
-        mend = _mend(networks, group)
+        mend = _mend(networks, group, shrinks=False)
         raise DeviceMemoryError(what, where=WHERE, mend=mend) from error
 
 
-def _mend(networks: Networks, group: str, less: str = "") -> str:
+def _mend(networks: Networks, group: str, *, shrinks: bool) -> str:
     """What takes less of a device's memory, of what is not set so already.
 
     Args:
         networks: and how they are placed.
         group: that it does not suffice for.
-        less: what of the work takes less, if it does suffice for the weights.
+        shrinks: True if its work on a picture can be less.
     """
     placed, stage = networks.staged.placement, networks.staged.stage
     # The language model is there too while the painter works, unless it has made room.
     beside = group == ENCODER or stage == "resident"
-    ways = ["stage = 'swap'"] * (stage == "resident")
+    ways = ""
+    if stage == "resident":
+        ways += "stage = 'swap', "
     if beside and placed.language == "full":
-        ways.append("language = 'int4'")
+        ways += "language = 'int4', "
     if beside:
-        ways.append(f"devices = {len(placed.devices) + 1} or more")
+        ways += f"devices = {len(placed.devices) + 1} or more, "
     if placed.dtype.itemsize > HALF:
-        ways.append("dtype = 'bfloat16'")
-    ways += [less] * bool(less)
-    return f"Set {', '.join(ways)}, or take a larger GPU" if ways else "Take a larger GPU"
+        ways += "dtype = 'bfloat16', "
+    if shrinks:
+        ways += SMALLER[group]
+    return f"Set {ways}or take a larger GPU" if ways else "Take a larger GPU"
 
 
 def _read(networks: Networks, asked: Sequence[Asked], most: int) -> list[Read]:
@@ -211,8 +217,7 @@ def _read(networks: Networks, asked: Sequence[Asked], most: int) -> list[Read]:
     networks.read = {}
     make_ready(networks, ENCODER)
     pictures = max(sum(not isinstance(part, str) for part in each.parts) for each in asked)
-    less = "fewer references" if pictures > 1 else ""
-    embed = _halved(networks, ENCODER, networks.embed, less)
+    embed = _halved(networks, ENCODER, networks.embed, shrinks=pictures > 1)
     chunks = overlapped(_cut(asked, most), shown, embed, lambda _, read: read)
     found = [each for chunk in chunks for each in chunk]
     networks.read = dict(zip(names, found, strict=True))
@@ -223,11 +228,12 @@ def _halved(
     networks: Networks,
     group: str,
     work: Callable[[Sequence[T]], Iterable[S]],
-    less: str,
+    *,
+    shrinks: bool,
 ) -> Callable[[Sequence[T]], list[tuple[S, int | None]]]:
     """`work` of a group on as many as fit; each answer with their number, if these are not all.
 
-    Where not one fits, the error names settings that take less of memory, and `less`.
+    Where not one fits, the error names settings that take less memory; see `_mend`.
     """
 
     def whole(items: Sequence[T]) -> list[tuple[S, int | None]]:
@@ -238,7 +244,7 @@ def _halved(
         try:
             return in_halves(some, items, WHERE)
         except DeviceMemoryError as error:
-            mend = _mend(networks, group, less)
+            mend = _mend(networks, group, shrinks=shrinks)
             raise DeviceMemoryError(error.what, where=WHERE, mend=mend) from error
 
     return whole
