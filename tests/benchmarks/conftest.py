@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from synthetic_runs import fill
 
 from covar_gen.core.arrays import Mask
 from covar_gen.core.files import Staging
-from covar_gen.core.journal import Journal
 from covar_gen.core.masters import save_image, save_mask
 from covar_gen.core.recipe import Background, Class, Recipe
 from covar_gen.core.rows import OK, Row
@@ -41,15 +41,6 @@ def recipe(classes: int, backgrounds: int, variants: list[str]) -> Recipe:
             "geometry": {"inpainter": "telea", "variants": variants},
         }
     )
-
-
-def fill(run: Run, table: str, rows: list[Row]) -> None:
-    """Rows of a table, as one process would leave them."""
-    staging = Staging(run.root)
-    journal = Journal(run.folder(table), table, staging)
-    journal.append(rows)
-    journal.close()
-    staging.close()
 
 
 def source_keys(found: Recipe, per_class: int) -> list[str]:
