@@ -105,7 +105,7 @@ def write_questions(
     classes = stored_classes(results)
     if path.is_dir():
         raise PluginError("a folder, not a file", where=path, mend="Name a .jsonl file")
-    make_folder(path.parent, "Name another file with --export")
+    make_folder(path.parent, "--export")
     return export_questions(path, confused(results, classes), one, cache, classes.groups)
 
 

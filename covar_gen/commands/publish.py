@@ -55,7 +55,7 @@ def publish(
     # Said here once instead of by every process.
     with contextlib.closing(open_manifest(run)) as manifest:
         Workshop(out).compare(identity_of(run, manifest, options))
-    make_folder(out, "Choose another folder with --out")
+    make_folder(out, "--out")
     encoder = options.encoder
     arguments = ["--run", str(run.root), "--out", str(out), "--shard-mb", str(shard_mb)]
     arguments += ["--format", encoder.format, "--quality", str(encoder.quality)]

@@ -115,12 +115,12 @@ class Staging:
             self._lock = None
 
 
-def make_folder(folder: Path, mend: str) -> None:
+def make_folder(folder: Path, option: str) -> None:
     """Make a folder and those above it, unless it is there.
 
     Args:
         folder: to be made.
-        mend: what to do where it cannot be made, such as "Choose another --out".
+        option: by which the user says where it is to be, such as `--out`.
 
     Raises:
         StorageError: a file stands in its way, or nothing can be made there, as under /proc.
@@ -129,6 +129,7 @@ def make_folder(folder: Path, mend: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = f"the folder cannot be made ({os.strerror(error.errno or 0)})"
+        mend = f"Choose another folder with {option}"
         raise StorageError(what, where=folder, mend=mend) from error
 
 

@@ -121,7 +121,7 @@ def _check_table(release: Release, entry: Entry, found: Checked) -> bool:
         table = pq.ParquetFile(path)
         names, rows = table.schema_arrow.names, table.metadata.num_rows
         if lacking := sorted(relied_on(entry.config) - set(names)):
-            said = f"lacks columns {lacking}: {release.maker} wrote it. {release.mend}"
+            said = f"lacks columns {lacking}: {release.maker} wrote it. {_mend(release)}"
             found.problems.append((entry.path, said))
             return False
         keys = pq.read_table(path, columns=["key"])["key"].to_pylist()
@@ -182,10 +182,16 @@ def _compare_columns(
     told = "; ".join(f"{said} ({named(paths)})" for said, paths in differences.items())
     if release.of_today:
         said = f"says that {release.maker} wrote it, which writes other tables: {told}"
-        found.problems.append(("release.json", f"{said}. {release.mend}"))
+        found.problems.append(("release.json", f"{said}. {_mend(release)}"))
     else:
         said = f"columns: {release.maker} wrote it, this is {here()}, whose tables differ: {told}"
-        found.left_out.append(f"{said}. To look at them too: {release.mend}")
+        found.left_out.append(f"{said}. To look at them too: pip install {release.package}")
+
+
+def _mend(release: Release) -> str:
+    if release.of_today:
+        return "Publish the run again with this version"
+    return f"Type: pip install {release.package}, or publish the run again with this one"
 
 
 def _rows_of(path: Path) -> Iterator[list[dict[str, Any]]]:

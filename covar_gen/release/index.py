@@ -130,11 +130,9 @@ class Release:
         return self._version == here()
 
     @property
-    def mend(self) -> str:
-        """What to do where this version of the toolkit cannot do with it what that one can."""
-        if self._version is None or self.of_today:
-            return "Publish the run again with this version"
-        return f"Type: pip install '{self._version.replace(' ', '==')}'"
+    def package(self) -> str:
+        """What to install to have the version that wrote it, as pip takes it."""
+        return (self._version or TOOLKIT).replace(" ", "==")
 
     def rows(self, config: str) -> int:
         """Rows of a configuration."""
@@ -202,8 +200,8 @@ def _check_format(said: Mapping[str, Any], path: Path) -> None:
             f"{TOOLKIT} {wrote or 'of an unknown version'} wrote it in format {number},"
             f" {here()} reads format {FORMAT}"
         )
-        mend = f"Type: pip install '{TOOLKIT}=={wrote}'" if wrote else "Upgrade: pip install -U"
-        raise ReleaseFolderError(what, where=path, mend=mend if wrote else f"{mend} {TOOLKIT}")
+        package = f"{TOOLKIT}=={wrote}" if wrote else f"--upgrade {TOOLKIT}"
+        raise ReleaseFolderError(what, where=path, mend=f"Type: pip install {package}")
 
 
 class Workshop:

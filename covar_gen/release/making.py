@@ -143,7 +143,7 @@ def publish_share(
         made = workshop.compare(identity)
         if made is None or made.described != options.described():
             fix_threads()
-            make_folder(out, "Choose another folder with --out")
+            make_folder(out, "--out")
             sweep(out)
             _make(run, manifest, workshop, options, ranks, threads, report)
     finally:

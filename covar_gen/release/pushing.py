@@ -118,13 +118,11 @@ def push(
     return Pushed(repo, url, commit, tag, there.private)
 
 
-_LEAVE_OUT = "Add --recipe-only, and choose another --out if this one holds images"
-
-
 def restricted(repo: str) -> HubError:
     """What stands against a push of photographs that may not be passed on, to whomever."""
     what = "its photographs may not be passed on (redistributable = false in about.toml)"
-    return HubError(what, where=repo, mend=_LEAVE_OUT)
+    mend = "Add --recipe-only, and choose another --out if this one holds images"
+    return HubError(what, where=repo, mend=mend)
 
 
 class _Asked(NamedTuple):

@@ -130,7 +130,7 @@ def _begin(release: Release, out: Path) -> Run:
         what = "its images are not the run's own: they have lost pixels when they were encoded"
         mend = "Only releases made with --format png or --recipe-only give the run back"
         raise ReleaseFolderError(what, where=release.root, mend=mend)
-    make_folder(out, "Choose another folder with --out")
+    make_folder(out, "--out")
     run = create_run(out, recipe)
     check_storage(out)
     return run
@@ -166,7 +166,8 @@ def check_columns(release: Release, names: Collection[str]) -> None:
         if other:
             differs = f"its rows have {which} column {min(other)!r}"
             what = f"{release.maker} wrote it, this is {here()}: {differs}"
-            raise ReleaseFolderError(what, where=release.root, mend=release.mend)
+            mend = f"Type: pip install {release.package}, or publish the run again with this one"
+            raise ReleaseFolderError(what, where=release.root, mend=mend)
 
 
 def _of(sources: Sequence[str] | None) -> pc.Expression | None:

@@ -378,6 +378,6 @@ def test_the_command_says_what_it_did_and_what_is_wrong_in_one_line(
     assert len(failed.stderr.splitlines()) == 1
     failed = covar("judge", "results", "--export", "/proc/x/q.jsonl", code=2)
     said = "/proc/x: the folder cannot be made (No such file or directory)"
-    assert failed.stderr == f"StorageError: {said}. Name another file with --export\n"
+    assert failed.stderr == f"StorageError: {said}. Choose another folder with --export\n"
     failed = covar("judge", "results", "--import", "q.jsonl", "--export", "r.jsonl", code=2)
     assert "Give one of them" in failed.stderr

@@ -281,15 +281,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, name: str) -> 
     (tmp_path / "loop").symlink_to("loop")
     place = tmp_path / name
     with pytest.raises(StorageError, match=r"the folder cannot be made \(.+\)") as caught:
-        make_folder(place, "Choose another")
+        make_folder(place, "--out")
     assert caught.value.where == str(place)
-    assert caught.value.line().endswith("). Choose another")
+    assert caught.value.line().endswith("). Choose another folder with --out")
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
 def test_a_folder_is_made_with_those_above_it_and_left_if_it_is_there(tmp_path: Path) -> None:
     for _ in range(2):
-        make_folder(tmp_path / "a" / "b", "Choose another")
+        make_folder(tmp_path / "a" / "b", "--out")
         assert (tmp_path / "a" / "b").is_dir()
 
 

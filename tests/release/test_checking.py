@@ -219,7 +219,7 @@ def test_tables_of_another_version_are_read_and_their_columns_said_in_one_line(
     assert columns.startswith(start)
     assert "lacks columns ['seed'] (data/crop/" in columns
     assert "adds columns ['sharpness'] (data/vflip/" in columns
-    assert columns.endswith("Type: pip install 'covar-gen==0.0.7'")
+    assert columns.endswith("To look at them too: pip install covar-gen==0.0.7")
     assert "images made again" in again
     assert found.images > 0
     assert found.groups > 0
@@ -256,7 +256,7 @@ def test_a_column_that_checks_rely_on_is_a_problem_of_its_table(
     assert where == f"data/{config}/test-00000-of-00001.parquet"
     assert said == (
         f"lacks columns ['{column}']: covar-gen 0.0.7 (format 1) wrote it. "
-        "Type: pip install 'covar-gen==0.0.7'"
+        "Type: pip install covar-gen==0.0.7, or publish the run again with this one"
     )
     assert "counts and groups: not every table can be read" in found.left_out
 
@@ -264,9 +264,9 @@ def test_a_column_that_checks_rely_on_is_a_problem_of_its_table(
 @pytest.mark.parametrize(
     ("wrote", "mend"),
     [
-        ({"covar-gen": "7.1.0"}, "Type: pip install 'covar-gen==7.1.0'"),
-        ({}, "Upgrade: pip install -U covar-gen"),
-        (None, "Upgrade: pip install -U covar-gen"),
+        ({"covar-gen": "7.1.0"}, "Type: pip install covar-gen==7.1.0"),
+        ({}, "Type: pip install --upgrade covar-gen"),
+        (None, "Type: pip install --upgrade covar-gen"),
     ],
 )
 def test_another_format_is_one_line_whatever_else_it_has(

@@ -158,7 +158,7 @@ _ANOTHER = "Name another file for the verdicts: this one is left as it is"
 
 def _append(path: Path, line: bytes) -> None:
     """Add a line under a lock, on a line of its own even after an unfinished one."""
-    make_folder(path.parent, "Name another file with --verdicts")
+    make_folder(path.parent, "--verdicts")
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
