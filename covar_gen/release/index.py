@@ -200,8 +200,8 @@ def _check_format(said: Mapping[str, Any], path: Path) -> None:
             f"{TOOLKIT} {wrote or 'of an unknown version'} wrote it in format {number},"
             f" {here()} reads format {FORMAT}"
         )
-        package = f"{TOOLKIT}=={wrote}" if wrote else f"--upgrade {TOOLKIT}"
-        raise ReleaseFolderError(what, where=path, mend=f"Type: pip install {package}")
+        package = "==".join(str(part) for part in (TOOLKIT, wrote) if part)
+        raise ReleaseFolderError(what, where=path, mend=f"Type: pip install --upgrade {package}")
 
 
 class Workshop:

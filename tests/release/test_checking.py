@@ -264,7 +264,7 @@ def test_a_column_that_checks_rely_on_is_a_problem_of_its_table(
 @pytest.mark.parametrize(
     ("wrote", "mend"),
     [
-        ({"covar-gen": "7.1.0"}, "Type: pip install covar-gen==7.1.0"),
+        ({"covar-gen": "7.1.0"}, "Type: pip install --upgrade covar-gen==7.1.0"),
         ({}, "Type: pip install --upgrade covar-gen"),
         (None, "Type: pip install --upgrade covar-gen"),
     ],
