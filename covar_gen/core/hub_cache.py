@@ -94,11 +94,9 @@ def whole(repo: str, revision: str | None, patterns: Sequence[str]) -> Path | No
         return None
     folder = _place(repo) / "snapshots" / revision
     names = _fitting(repo, revision, patterns)
-    if names is None:
-        # Older clients of the Hub did not keep the list of files: only plain names say enough.
-        if any(sign in pattern for pattern in patterns for sign in "*?["):
-            return None
-        names = list(patterns)
+    # Older clients of the Hub did not keep the list of files: then only a file's own name tells
+    # whether it is there, and a pattern with an asterisk is the name of none.
+    names = list(patterns) if names is None else names
     there = folder.is_dir() and all((folder / name).is_file() for name in names)
     return folder if there else None
 

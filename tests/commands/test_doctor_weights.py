@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -207,6 +209,25 @@ def test_a_folder_of_ones_own_that_is_not_whole_has_to_be_mended(
     assert told().said.startswith(f"{place} lacks unet, for stable_diffusion.weights")
     (place / "model_index.json").unlink()
     assert told().said.startswith(f"{place} lacks model_index.json")
+
+
+def test_a_part_that_the_tool_does_not_read_may_be_missing(found: Found, recipe: Path) -> None:
+    tiny = Path(__file__).parents[1] / "data" / "zero123plus" / "components"
+    place = shutil.copytree(tiny, recipe.parent / "zero123")
+    index = json.loads((place / "model_index.json").read_text(encoding="utf-8"))
+    index["a_part_of_another_version"] = ["diffusers", "UNet2DConditionModel"]
+    (place / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    key = "viewpoints.options.zero123plus"
+    chosen = {"viewpoints.viewer": "zero123plus", f"{key}.weights": "zero123"}
+    chosen[f"{key}.normals"] = "zero123/controlnet"
+    assert found(chosen)[f"weights {place}"].fine
+    assert found(chosen)[f"weights {place / 'controlnet'}"].fine
+    (place / "controlnet" / "config.json").unlink()
+    finding = found(chosen)[f"weights {place / 'controlnet'}"]
+    assert not finding.fine
+    assert finding.said == f"{place / 'controlnet'} lacks config.json, for zero123plus.normals"
+    shutil.rmtree(place / "vae")
+    assert "lacks vae, for zero123plus.weights" in found(chosen)[f"weights {place}"].said
 
 
 def test_other_networks_of_ones_own_are_looked_at_as_well(

@@ -222,6 +222,11 @@ def test_it_is_asked_for_what_a_pattern_may_stand_for_only_where_no_list_was_kep
     assert whole("me/model", COMMIT, ["*.json", "*.txt"]) == folder
     assert whole("me/model", COMMIT, ["*.json", "*.safetensors"]) is None
     assert whole("me/model", COMMIT, ["model.safetensors"]) is None
+    # Nothing fits, and the folder is there; without a folder there is nothing to return.
+    assert whole("me/model", COMMIT, ["*.txt"]) == folder
+    server.models["me/bare"] = {"README.md": b"read me"}
+    fetch("me/bare", ["*.json"])
+    assert whole("me/bare", COMMIT, ["*.json"]) is None
     forget_listing("me/model")
     assert whole("me/model", COMMIT, ["*.json"]) is None
     assert whole("me/model", OTHER, ["config.json"]) is None

@@ -541,6 +541,10 @@ def test_a_key_that_the_server_sends_back_is_not_kept(server: Server) -> None:
     assert isinstance(found, Rejected)
     assert KEY not in str(found.params)
     assert "'*** it" in str(found.params["said"])
+    server.answer = lambda _: Reply(200, f"<html>{KEY} is your key".encode())
+    found = one(server)
+    assert isinstance(found, Rejected)
+    assert found.params["said"] == "<html>*** is your key"
 
 
 def test_an_answer_of_another_kind_says_to_check_the_address(server: Server) -> None:
