@@ -13,6 +13,8 @@ from gpu_checkpoints import beside, save_stable_diffusion
 from gpu_stages import Again, Call, Part
 from synthetic_runs import Heard, ask_again, singly
 
+from covar_gen.neural.diffusion import LIBRARIES
+from covar_gen.neural.quiet import quiet
 from covar_gen.neural.running import resolved
 from covar_gen.stage_backgrounds import BackgroundsStage
 from covar_gen.stage_scale import ScaleStage
@@ -84,12 +86,11 @@ class Pipelines(Part):
     def _loaded(self, weights: Path) -> Any:
         import diffusers
 
-        pipe = getattr(diffusers, self.pipeline).from_pretrained(
-            weights,
-            dtype=resolved("auto", self.device, "float16"),
-            local_files_only=True,
-            safety_checker=None,
-        )
+        dtype = resolved("auto", self.device, "float16")
+        with quiet(LIBRARIES):
+            pipe = getattr(diffusers, self.pipeline).from_pretrained(
+                weights, dtype=dtype, local_files_only=True, safety_checker=None
+            )
         pipe.set_progress_bar_config(disable=True)
         return pipe.to(self.device)
 

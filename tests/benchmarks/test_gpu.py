@@ -71,6 +71,7 @@ def test_a_stage_is_timed_beside_bare_loops(
     assert all(row["rate"] > 0 for row in rows.values())
     assert [row["batch"] for row in found["rows"][:2]] == [1, 2]
     assert rows["stage"]["remark"] == "compiled"
+    assert found["facts"]["graphs compiled"] > 0
     assert 0 <= rows["stage, under the profiler"]["waits"] < 1
     assert found["ratios"].keys() == {"stage over plain loop", "stage over bare loop"}
     assert all(ratio > 0 for ratio in found["ratios"].values())
@@ -79,6 +80,41 @@ def test_a_stage_is_timed_beside_bare_loops(
     )
     assert "graphs compiled while timed" not in found["facts"], "timed what was still compiled"
     print(said)
+
+
+def test_memory_by_batch_and_the_comparison_can_be_run_alone(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    given = ["stable-diffusion", "--tiny", "--no-compile", "--json", str(path)]
+    assert gpu.main([*given, "--only", "batches"]) == 0
+    found = json.loads(path.read_text())
+    assert [(row["what"], row["batch"]) for row in found["rows"]] == [
+        ("stage, not compiled", 1),
+        ("stage, not compiled", 2),
+    ]
+    assert gpu.main([*given, "--only", "compare", "--batch", "2"]) == 0
+    found = json.loads(path.read_text())
+    what = [row["what"] for row in found["rows"]]
+    assert what[0] == "bare loop, as loaded"
+    assert what[1:] == [
+        "plain loop, one at a time", "best bare loop", "stage", "stage, under the profiler",
+    ]  # fmt: skip
+    assert found["rows"][3]["remark"] == "not compiled"
+    assert found["facts"]["graphs compiled"] == 0
+
+
+def test_what_was_found_before_a_failure_is_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(gpu.Bench, "compare", broken)
+    path = tmp_path / "found.json"
+    with pytest.raises(RuntimeError, match="no more"):
+        gpu.main(["stable-diffusion", "--tiny", "--no-compile", "--json", str(path)])
+    found = json.loads(path.read_text())
+    assert not found["finished"]
+    assert len(found["rows"]) == 2
 
 
 def test_emu2_is_timed_by_network_and_what_lacks_is_extrapolated(
@@ -149,8 +185,7 @@ def test_the_profiler_sees_work_and_waiting() -> None:
 
     found = gpu_timing.waits(CPU, work)
     assert 0.2 <= found.between <= found.seconds
-    assert found.busy <= found.seconds - 0.2
-    assert found.idle > 0.3
+    assert 0 < found.busy <= found.seconds - 0.2
 
 
 def test_the_plain_loop_of_views_paints_what_the_viewer_paints(tmp_path: Path) -> None:
