@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from covar_gen.core.files import make_folder
 from covar_gen.core.launch import progress
 from covar_gen.core.processes import run_processes
 from covar_gen.core.store import Run
@@ -47,7 +46,6 @@ def publish(
         IncompleteInputError: the run is not finished.
         RecipeError: about.toml cannot be understood.
         ReleaseFolderError: the folder holds something else.
-        StorageError: the folder cannot be made.
         StageFailedError: a process ended with an error; its exit code is kept.
     """
     options = Options(encoder or Encoder(), shard_mb, read_about(about), repo)
@@ -55,7 +53,6 @@ def publish(
     # Said here once instead of by every process.
     with contextlib.closing(open_manifest(run)) as manifest:
         Workshop(out).compare(identity_of(run, manifest, options))
-    make_folder(out, "--out")
     encoder = options.encoder
     arguments = ["--run", str(run.root), "--out", str(out), "--shard-mb", str(shard_mb)]
     arguments += ["--format", encoder.format, "--quality", str(encoder.quality)]
