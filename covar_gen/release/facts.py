@@ -48,7 +48,8 @@ class Shown:
 
     Attributes:
         images: looked at.
-        share: mean share of the parent's detail that comes back in its place, fraction.
+        share: mean share of the parent's detail that comes back in its place, or where the
+            transform says, fraction.
     """
 
     images: int
@@ -213,8 +214,8 @@ def shown_words(subset: str, shown: Shown) -> str:
     images = counted(shown.images, "image")
     return (
         f"Of `{subset}`, {images} drawn again were looked at: their patches show {shown.share:.0%}"
-        " of their parents' detail in its place (by squares of 8 x 8 pixels whose grey levels"
-        " correlate by 0.9 or more; two other photographs have less than 1 %)."
+        " of their parents' detail in its place, or where the transform says (by squares of 8 x 8"
+        " pixels whose grey levels correlate by 0.9 or more; of unrelated photographs below 1 %)."
     )
 
 

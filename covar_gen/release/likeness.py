@@ -55,4 +55,5 @@ def _share(run: Run, row: dict[str, Any]) -> float:
     parent = decode_png(run.read(parent_path(run, row), row["parent_sha256"]))
     said, known = predicted(parent, row["transform"], (row["height"], row["width"]))
     patch = difference(image, said, known, parent, row["transform"])
-    return alike(image, patch[..., 3] == OWN, parent)
+    own = patch[..., 3] == OWN
+    return max(alike(image, own, parent), alike(image, own, said))

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -22,7 +23,7 @@ from covar_gen.core.store import Run
 from covar_gen.release.carried import FEWEST, MOST, alike, carried
 from covar_gen.release.contents import contents_of
 from covar_gen.release.encoding import Encoder
-from covar_gen.release.likeness import likeness
+from covar_gen.release.likeness import COLUMNS, likeness
 from covar_gen.release.making import Options, publish_share
 from covar_gen.release.patches import (
     IN_PLACE,
@@ -216,6 +217,33 @@ def test_likeness_is_measured_where_no_pixels_are_promised_and_said(
     sentence = f"Of `bg_varied`, {count} images drawn again were looked at: their patches show "
     for name in ("README.md", "LICENSES.md"):
         assert sentence in (out / name).read_text(encoding="utf-8")
+
+
+class OneImage:
+    """A run of one image, its parent's mirror image in grey, that promises nothing."""
+
+    def __init__(self, transform: list[float] | None) -> None:
+        parent = photograph(0)
+        self.files = {"p": parent, "i": np.ascontiguousarray(grey(parent)[:, ::-1])}
+        row: dict[str, Any] = dict.fromkeys(COLUMNS)
+        row |= {"key": "k", "parent": "p", "subset": "mine", "status": "ok", "image": "i"}
+        self.row = {**row, "transform": transform, "height": SIZE[0], "width": SIZE[1]}
+
+    def manifest(self, columns: list[str]) -> pa.Table:
+        return pa.Table.from_pylist([self.row]).select(columns)
+
+    def image_path(self, _table: str, key: str) -> str:
+        return key
+
+    def read(self, path: str, _sha256: str) -> bytes:
+        return imaging.encode_png(self.files[path])
+
+
+def test_likeness_is_looked_for_where_the_transform_says_too() -> None:
+    flip = [-1.0, 0, SIZE[1] - 1, 0, 1, 0, 0, 0, 1]
+    shares = [likeness(cast("Run", OneImage(each)))["mine"].share for each in (flip, None)]
+    assert shares[0] > 0.9
+    assert shares[1] < 0.02
 
 
 def made_row(run: Run, subset: str, **changes: Any) -> dict[str, Any]:
