@@ -49,14 +49,15 @@ clean:  ## remove what the other targets made
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+# Compiled is what is imported, when it is: compiling all takes longer than installing it.
 $(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q -c constraints.txt -e '.[evaluate]'
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e '.[evaluate]'
 	@touch $@
 
 $(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/base.done
 
 $(VENV)/bench.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q -c constraints.txt -e '.[bench,dev]'
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e '.[bench,dev]'
 	@touch $@ $(VENV)/base.done $(VENV)/dev.done

@@ -70,7 +70,7 @@ def test_in_the_toy_world_the_shortcut_model_falls_and_the_honest_ones_do_not(
     covar: Covar, tmp_path: Path
 ) -> None:
     """What `make demo` ends with, on the subsets that say it."""
-    covar("run", "toy-world", "--run", "toys", "--processes", 2, "--limit", 32)
+    covar("run", "toy-world", "--run", "toys", "--limit", 32)
     done = covar("evaluate", "toys", "--models", "toy", "--out", "toys/evaluation")
     *said, last = done.stdout.splitlines()
     assert last == "next: covar-gen report toys/evaluation"

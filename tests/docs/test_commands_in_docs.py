@@ -207,9 +207,11 @@ def _to_run() -> list[str]:
 
 
 def _shared(line: str) -> str:
-    """One form of commands that differ in the recipe's name or in how many processes share it."""
+    """One form of commands that differ in a recipe's or a folder's name, or in a number."""
     line = line.replace("runs/demo", "runs/mine").replace("photos/ ", "photos ")
     line = line.replace("runs/toy-world", "runs/mine")
+    line = re.sub(r"^(covar-gen report results)/\w+$", r"\1/toys", line)
+    line = re.sub(r"--sample \d+", "--sample 8", line)
     line = re.sub(r"(?<!/)\bdemo\b", "mine.toml", line)
     return re.sub(r"(covar-gen (?:run|masks) .*?)(?: --processes \d+)?$", r"\1 --processes 2", line)
 

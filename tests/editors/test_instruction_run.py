@@ -8,6 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
+
+from covar_gen.commands.run import init
 
 RECIPE = """
 name = "edited"
@@ -35,12 +38,14 @@ batch = 2
 
 
 def test_a_run_edits_backgrounds_and_makes_them_again_in_another_process(
-    tiny_diffusion: ModuleType, photographs: Path, covar: Callable[..., Any]
-) -> None:
+    tiny_diffusion: ModuleType, photographs: Path, covar: Callable[..., Any],
+    run_steps: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     folder = photographs.parent
     tiny_diffusion.save_flux2_klein(folder / "klein")
     (folder / "edited.toml").write_text(RECIPE, encoding="utf-8")
-    covar("run", "edited.toml", "--run", "run")
+    monkeypatch.chdir(folder)
+    run_steps(init(folder / "edited.toml", folder / "run", {}))
     rows = pq.read_table(folder / "run" / "manifest.parquet").to_pylist()
     edits = [row for row in rows if row["subset"] == "bg_varied"]
     assert [(row["status"], row["tool"]) for row in edits] == [("ok", "flux2_klein")] * 4

@@ -27,7 +27,7 @@ from covar_gen.core.errors import (
 )
 from covar_gen.core.files import Staging
 from covar_gen.core.store import Run
-from covar_gen.evaluation import classifiers, passing, reading
+from covar_gen.evaluation import classifiers, passing, reading, zero_shot
 from covar_gen.evaluation.models import load_model
 from covar_gen.evaluation.preparing import Place
 from covar_gen.evaluation.results import Results, open_results
@@ -312,8 +312,8 @@ def test_killed_in_the_middle_the_same_command_goes_on(
 ) -> None:  # fmt: skip
     models = f"local:{tiny_clip},local:{tiny_hf_clip}"
     command = ["evaluate", images, "--models", models, "--block", 1, "--batch", 1]
-    whole = covar(*command, "--out", "whole")
-    assert "next: covar-gen report whole" in whole.stdout
+    settings = {"batch": 1}
+    whole = score("whole", models=models.split(","), block=1, settings=settings)
     full = [sys.executable, "-m", "covar_gen.cli", *map(str, command), "--out", "killed"]
     started = subprocess.Popen(
         full, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -326,8 +326,10 @@ def test_killed_in_the_middle_the_same_command_goes_on(
     done = len(list((tmp_path / "killed").glob("*/*.parquet")))
     assert 0 < done <= 42
     again = covar(*command, "--out", "killed", "--processes", 2)
-    assert again.stdout.splitlines()[:2] == whole.stdout.splitlines()[:2]
-    assert tables(open_results(tmp_path / "killed")) == tables(open_results(tmp_path / "whole"))
+    *said, last = again.stdout.splitlines()
+    assert [line.partition(": ")[0] for line in said] == ["local:tiny-clip", "local:tiny-hf-clip"]
+    assert last == "next: covar-gen report killed"
+    assert tables(open_results(tmp_path / "killed")) == tables(whole)
 
 
 @pytest.mark.parametrize(
@@ -341,17 +343,27 @@ def test_killed_in_the_middle_the_same_command_goes_on(
         (["--split", "test"], "Error: "),
         (["--device", "cuda:9"], "ModelError: "),
         (["--device", "meta"], "ModelError: "),
-        (["--models", "papr"], "Did you mean paper"),
     ],
     ids=" ".join,
 )
 def test_what_a_user_can_mend_is_one_line(
-    covar: Covar, images: Path, tiny_clip: Path, changes: list[str], said: str
-) -> None:
+    images: Path, tiny_clip: Path, changes: list[str], said: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     given = ["--models", f"local:{tiny_clip}"] if "--models" not in changes else []
-    done = covar("evaluate", images, *given, *changes, "--out", "out", code=2)
+    monkeypatch.chdir(tmp_path)
+    asked = [str(images), *given, *changes, "--out", "out"]
+    monkeypatch.setattr(sys, "argv", ["zero_shot.py", *asked])
+    assert zero_shot.main() == 2
+    line = capsys.readouterr().err
+    assert len(line.strip().splitlines()) == 1
+    assert said in line
+
+
+def test_the_command_passes_the_line_of_its_processes_on(covar: Covar, images: Path) -> None:
+    done = covar("evaluate", images, "--models", "papr", "--out", "out", code=2)
     assert len(done.stderr.strip().splitlines()) == 1
-    assert said in done.stderr
+    assert "Did you mean paper" in done.stderr
 
 
 def test_a_name_that_cannot_be_loaded_is_refused_before_any_other_model_is(

@@ -14,7 +14,7 @@ import psutil
 
 from covar_gen.core.store import Run
 
-KILLS = 7
+KILLS = 5
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
