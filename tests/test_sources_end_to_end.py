@@ -141,7 +141,7 @@ def test_sampling_is_seeded_and_survives_a_folder_that_grows(
             f'name = "s"\nseed = {seed}\n[classes]\nsource = "folder"\n'
             'path = "photographs"\nper_class = 3\nsize = 48\n'
         )
-        covar("run", "s.toml", "--run", name)
+        covar("run", "s.toml", "--run", name, "--stage", "classes")
         return open_run(tmp_path / name).table("sources", ["key"])["key"].to_pylist()
 
     a, same, other = sampled("a", 1), sampled("b", 1), sampled("c", 2)
