@@ -191,15 +191,22 @@ def weights(lines: list[Line]) -> list[str]:
             continue
         usual = f"from {sum(each.memory_gib for each in known):g} GiB of GPU memory"
         memory = (line.tool.memory_said if line.tool else "") or usual
-        some = ", ".join(each.repo for each in known)
-        said[line.plugin] = (
-            f"{line.plugin}: {memory}, {_gib(known):g} GiB to download ({some}); {licences(known)}"
-        )
+        said[line.plugin] = f"{line.plugin}: {memory}, {_downloads(known)}; {licences(known)}"
     return sorted(said.values())
 
 
-def _gib(known: list[Pin]) -> float:
-    return round(sum(each.download_gib for each in known), 1)
+def _downloads(known: list[Pin]) -> str:
+    """What there is to download, and what there was."""
+    there = [each for each in known if not each.removed]
+    size = round(sum(each.download_gib for each in there), 1)
+    words = (
+        [f"{size:g} GiB to download ({', '.join(each.repo for each in there)})"] if there else []
+    )
+    for gone in known:
+        if gone.removed:
+            mirror = f" (its mirror: {gone.mirror})" if gone.mirror else ""
+            words.append(f"{gone.repo} was removed by its owner{mirror}")
+    return ", ".join(words)
 
 
 def _kind_of(line: Line) -> tuple[str, str]:

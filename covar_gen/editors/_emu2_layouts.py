@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import command, fetch
+from covar_gen.core.hub import fetch, getting
 from covar_gen.editors import _emu2_published as published
 from covar_gen.editors._emu2_names import ENCODER, PREFIXES, Part, Source, some, sorted_by_part
 from covar_gen.editors._emu2_settings import (
@@ -101,7 +101,7 @@ def _on_hub(name: str, where: str, folders: Sequence[str]) -> Place:
             instead="or copy its folder here and name the folder, or name the native file",
         )
 
-    mend = f"With a network type: {command(repo, revision)}; or choose {published.REPO}"
+    mend = f"With a network {getting(repo, revision)}; or choose {published.REPO}"
     return Place(where, get(_settings(folders)), repo, get, mend)
 
 

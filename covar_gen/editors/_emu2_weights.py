@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covar_gen.core.arrays import Json
+from covar_gen.core.checkpoints import model_name
 from covar_gen.core.digests import file_sha256, named_sha256, together
 from covar_gen.core.errors import WeightsError
 from covar_gen.editors._emu2_names import Layout, Part, Source
@@ -131,9 +132,7 @@ class Weights:
     @property
     def model(self) -> str:
         """`repo@commit`; `local:NAME@` and the start of the weights' hash for own files."""
-        if self.repo:
-            return f"{self.repo}@{self.path.name}"
-        return f"local:{self.path.name}@{self.sha256[:12]}"
+        return model_name(self.repo, self.path, lambda: self.sha256)
 
     @cached_property
     def sha256(self) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from covar_gen.commands.estimate import disk_bytes, estimate, images, photographs
+from covar_gen.commands.estimate import Line, disk_bytes, estimate, images, photographs, weights
+from covar_gen.commands.weights import Tool, Wanted
+from covar_gen.core.pins import pins
 from covar_gen.core.recipe import read_recipe, recipe_path
 
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -182,6 +184,33 @@ def test_weights_that_the_recipe_names_are_the_ones_that_count(covar: Covar, rec
     said = covar("estimate", recipe, *given).stdout
     assert "weights: stable_diffusion: from 36 GiB of GPU memory, 31.6 GiB to download" in said
     assert "FLUX.1 [dev] Non-Commercial License" in said
+
+
+def test_what_its_owner_removed_is_no_download(covar: Covar, recipe: Path) -> None:
+    change = "scale.options.stable_diffusion.weights"
+    given = ["--set", "scale.inpainter=stable_diffusion"]
+    given += ["--set", f"{change}=runwayml/stable-diffusion-inpainting"]
+    said = covar("estimate", recipe, *given).stdout
+    gone = (
+        "runwayml/stable-diffusion-inpainting was removed by its owner "
+        "(its mirror: stable-diffusion-v1-5/stable-diffusion-inpainting)"
+    )
+    memory = "weights: stable_diffusion: from 4 GiB of GPU memory"
+    assert f"{memory}, {gone}; CreativeML OpenRAIL-M" in said
+    assert "to download" not in said
+
+
+def test_of_several_checkpoints_those_that_are_gone_are_told_apart() -> None:
+    known = pins()
+    gone, there = known["stabilityai/stable-diffusion-2-inpainting"], known["BAAI/Emu2-Gen"]
+    tool = Tool(
+        "a",
+        "inpainters",
+        "painter",
+        (Wanted("b", gone.repo, local=False), Wanted("c", there.repo, local=False)),
+    )
+    said = weights([Line("scale", 1, "painter", 1, None, tool)])
+    assert ", 74.2 GiB to download (BAAI/Emu2-Gen), stabilityai/" in said[0]
 
 
 def test_a_tool_without_weights_has_none_to_say(covar: Covar) -> None:
