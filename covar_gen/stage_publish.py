@@ -19,7 +19,9 @@ from typing import get_args
 from covar_gen.core.launch import PROGRESS, THREADS, guarded, leash, progress
 from covar_gen.core.plugins import find
 from covar_gen.core.ranks import Ranks
+from covar_gen.core.recipe import Backgrounds
 from covar_gen.core.store import open_run
+from covar_gen.core.values import checked
 from covar_gen.editors.base import Editor
 from covar_gen.release.about import read_about
 from covar_gen.release.encoding import Encoder, Format
@@ -48,16 +50,32 @@ def main() -> int:
     return guarded(lambda: _publish(given), given.out)
 
 
+def reads_prompt(section: Backgrounds) -> bool:
+    """True if the editor of a recipe reads its instruction, under its options.
+
+    Args:
+        section: [backgrounds] of the recipe; the editor's packages need not be installed.
+
+    Raises:
+        PluginError: no such editor.
+        RecipeError: options that it has not.
+    """
+    plugin = find("editors", section.editor, Editor, "backgrounds.editor")
+    options = section.options.get(section.editor, {})
+    where = f"backgrounds.options.{section.editor}"
+    return plugin(checked(plugin.Options, options, where)).reads_prompt
+
+
 def _publish(given: argparse.Namespace) -> None:
     run = open_run(given.run)
     encoder, about = Encoder(given.format, given.quality), read_about(given.about)
     terms = find("sources", run.recipe.classes.source, Source, "classes.source").terms
     ground = run.recipe.backgrounds
-    told = ground and find("editors", ground.editor, Editor, "backgrounds.editor").reads_prompt
+    told = ground is not None and reads_prompt(ground)
     release = publish_share(
         run,
         given.out,
-        Options(encoder, given.shard_mb, about, given.repo, terms, bool(told)),
+        Options(encoder, given.shard_mb, about, given.repo, terms, told),
         Ranks.from_environment(),
         threads=int(os.environ.get(THREADS, "2")),
         report=progress("publish"),

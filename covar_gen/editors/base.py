@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -77,11 +77,11 @@ class Editor(Plugin, ABC):
         knows_masks: True if every edit comes with its mask, so that no segmenter has to run;
             options may decide it.
         reads_prompt: False where the recipe's instruction plays no part; a release's card quotes
-            it otherwise.
+            it otherwise. Options may decide it.
     """
 
     knows_masks: bool = False
-    reads_prompt: ClassVar[bool] = True
+    reads_prompt: bool = True
 
     def check_prompts(self, background_id: int, background: str, prompts: Sequence[str]) -> None:
         """See that the model can be asked all that it will be, when a run is made.

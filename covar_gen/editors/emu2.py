@@ -129,6 +129,7 @@ class Emu2Gen(Editor):
     def __init__(self, options: PluginOptions | None = None) -> None:
         super().__init__(options)
         self.knows_masks = self.options.paste_back
+        self.reads_prompt = self.options.mode != "autoencode"
         self._networks: Networks | None = None
         self._how: dict[str, Json] = {}
         self._unread: list[list[str | None]] = []

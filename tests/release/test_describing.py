@@ -27,6 +27,7 @@ from covar_gen.release.describing import _counts_csv
 from covar_gen.release.facts import Facts, Tool, repositories
 from covar_gen.release.licences import forbids_commerce, licences_md, non_commercial, unknown
 from covar_gen.release.schema import schema_of
+from covar_gen.stage_publish import reads_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
 
@@ -206,6 +207,14 @@ def test_one_of_anything_is_not_several(facts: Make) -> None:
 def test_editors_that_are_told_otherwise_say_so(name: str) -> None:
     reads = plugins.find("editors", name, Editor).reads_prompt
     assert reads == (name not in {"collage", "masked", "toy_world"})
+
+
+@pytest.mark.parametrize("mode", ["edit", "text", "autoencode"])
+def test_options_decide_whether_the_instruction_is_quoted(mode: str) -> None:
+    given = Backgrounds(editor="emu2", options={"emu2": {"mode": mode}, "collage": {"odd": 1}})
+    assert reads_prompt(given) == (mode != "autoencode")
+    assert not reads_prompt(Backgrounds(editor="toy_world"))
+    assert reads_prompt(Backgrounds(editor="instruct_pix2pix"))
 
 
 def test_the_instruction_is_quoted_for_editors_that_read_it_alone(facts: Make) -> None:
