@@ -1,9 +1,10 @@
 """How much of its parent a patch still shows: pixels that a tool carried along without saying so.
 
 Looked for is what can be told from pixels alone: places that are the parent's but for a few grey
-levels, where they were or where the transform says; and whole-pixel copies of them anywhere,
-mirrored and turned by quarters too. These are no painting. What merely looks like the parent in
-its place (blurred, recoloured, after JPEG, or drawn again with care) is measured by `alike`.
+levels, where they were or where the transform says (patches then hold those levels alone); and
+whole-pixel copies of them anywhere, mirrored and turned by quarters too. These are no painting.
+What merely looks like the parent in its place (blurred, recoloured, after JPEG, or drawn again
+with care) is measured by `alike`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from covar_gen.core.arrays import Image, Mask
+from covar_gen.release.patches import CLOSE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +23,6 @@ EDGE = 8
 """Edge of the squares that are compared, pixels."""
 DETAIL = 16
 """Grey levels that the pixels of a square have to span: sky is like any sky."""
-CLOSE = 4
-"""Grey levels by which a pixel in its place may differ and still be the parent's."""
 ALIKE = 0.9
 """Correlation of a square's grey levels with the parent's from which on it is alike."""
 FEWEST = 4

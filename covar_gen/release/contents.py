@@ -8,10 +8,11 @@ row while it is read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,8 +24,11 @@ from covar_gen.core.rows import MANIFEST, OK
 from covar_gen.core.store import Run
 from covar_gen.release.carried import MOST, carried
 from covar_gen.release.encoding import Encoder
-from covar_gen.release.patches import OWN, difference, encode_patch, predicted
+from covar_gen.release.patches import OWN, difference, encode_patch, lessened, predicted
 from covar_gen.release.schema import MASKS, ROWS, class_ids, label_names, schema_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 READS = ("key", "subset", "parent", "source", "status", "image", "mask", "width", "height",
          "sha256", "pixels_sha256", "mask_sha256", "parent_sha256", "transform",
@@ -154,10 +158,8 @@ def _patches(run: Run) -> MakeCell:
             # The photograph itself, which whoever rebuilds the images has.
             return None
         parent = _pixels(run, parent_path(run, row), row["parent_sha256"])
-        said, known = predicted(parent, row["transform"], (row["height"], row["width"]))
         image = _pixels(run, row["image"], row["sha256"])
-        patch = difference(image, said, known, parent, row["transform"])
-        share = carried(image, patch[..., 3] == OWN, parent, said)
+        patch, share = patch_of(image, parent, row["transform"])
         if share > MOST:
             raise _carries(run, row, share)
         return Cell(encode_patch(patch), f"{row['key']}.png")
@@ -165,11 +167,33 @@ def _patches(run: Run) -> MakeCell:
     return make
 
 
+def patch_of(
+    image: Image, parent: Image, transform: Sequence[float] | None
+) -> tuple[NDArray[np.uint8], float]:
+    """The patch of an image that has a parent, and how much of the parent it shows.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        parent: uint8 (h, w, 3), RGB.
+        transform: 9 numbers, row by row: parent pixels -> the image's pixels; None: not known.
+
+    Returns:
+        uint8 (H, W, 4), RGBA, and the share that `carried` tells, fraction.
+    """
+    said, known = predicted(parent, transform, image.shape[:2])
+    patch = difference(image, said, known, parent, transform)
+    share = carried(image, patch[..., 3] == OWN, parent, said)
+    if share > MOST:
+        patch = lessened(patch, image, said, known, parent)
+        share = carried(image, patch[..., 3] == OWN, parent, said)
+    return patch, share
+
+
 def _carries(run: Run, row: Mapping[str, Any], share: float) -> ReleaseFolderError:
     """What stands against a patch that shows its parent."""
     what = (
         f"the patch of {row['key']} would show {share:.0%} of its parent: pixels that the tool"
-        f" {row['tool']!r} changed by a few grey levels, or moved without giving their transform"
+        f" {row['tool']!r} moved without giving their transform"
     )
     mend = "Have it keep them and give the transform, or publish without --recipe-only"
     return ReleaseFolderError(what, where=run.root, mend=mend)

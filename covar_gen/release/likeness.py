@@ -12,9 +12,9 @@ from covar_gen.core.imaging import decode_png
 from covar_gen.core.rows import OK
 from covar_gen.core.store import Run
 from covar_gen.release.carried import alike
-from covar_gen.release.contents import parent_path
+from covar_gen.release.contents import parent_path, patch_of
 from covar_gen.release.facts import Shown
-from covar_gen.release.patches import OWN, difference, predicted
+from covar_gen.release.patches import OWN, predicted
 
 LOOKED_AT = 32
 """Images of each subset that are looked at, evenly spaced among those that were drawn again."""
@@ -53,7 +53,7 @@ def _shown(run: Run, rows: pa.Table) -> Shown:
 def _share(run: Run, row: dict[str, Any]) -> float:
     image = decode_png(run.read(row["image"], row["sha256"]))
     parent = decode_png(run.read(parent_path(run, row), row["parent_sha256"]))
-    said, known = predicted(parent, row["transform"], (row["height"], row["width"]))
-    patch = difference(image, said, known, parent, row["transform"])
+    said, _ = predicted(parent, row["transform"], (row["height"], row["width"]))
+    patch, _ = patch_of(image, parent, row["transform"])
     own = patch[..., 3] == OWN
     return max(alike(image, own, parent), alike(image, own, said))
