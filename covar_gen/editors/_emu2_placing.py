@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, get_args
 from covar_gen.core.errors import WeightsError
 from covar_gen.editors import _emu2_packing as packing
 from covar_gen.editors._emu2_names import canonical, some
-from covar_gen.editors._emu2_room import Language, Loads, Stage, chosen, size
+from covar_gen.editors._emu2_room import HALF, Language, Loads, Stage, chosen, size
 from covar_gen.editors._emu2_spreading import follow
 
 if TYPE_CHECKING:
@@ -209,9 +209,11 @@ class Staged:
         for group in groups.values():
             for part, module in group.items():
                 _check(shapes(module), weights.stream(part))
-        loads = {language: self._loads(language) for language in get_args(Language)}
+        itemsize, kept = placement.dtype.itemsize, placement.language
+        loads = {language: self._loads(language, itemsize) for language in get_args(Language)}
+        half = self._loads(kept, HALF) if itemsize > HALF else None
         named = (weights.where, weights.model)
-        self.stage = chosen(loads, placement.stage, placement.language, placement.devices, named)
+        self.stage = chosen(loads, placement.stage, kept, placement.devices, named, half)
         numbers = loads[placement.language].dealt(self.stage, len(placement.devices))
         self._layers = {
             f"layers.{layer}.": placement.devices[number] for layer, number in enumerate(numbers)
@@ -272,9 +274,8 @@ class Staged:
                 follow(model.get_submodule(name.removesuffix(".")), device)
         follow(model.get_submodule("norm"), first)
 
-    def _loads(self, language: Language) -> Loads:
-        """Bytes of the weights on their devices."""
-        each = self.placement.dtype.itemsize
+    def _loads(self, language: Language, each: int) -> Loads:
+        """Bytes of the weights on their devices, numbers that are not packed taking so many."""
         groups: dict[str, int] = {}
         layers: dict[int, float] = {}
         home = ""

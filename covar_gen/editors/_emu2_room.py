@@ -82,38 +82,44 @@ def size(name: str, count: int, itemsize: int, language: Language) -> float:
     return count * (BYTES if language == "int4" and "_proj." in name else itemsize)
 
 
-def published_loads(language: Language = "full", *, safety_checker: bool = True) -> Loads:
-    """Those of the published checkpoint in half precision.
+def published_loads(
+    language: Language = "full", itemsize: int = HALF, *, safety_checker: bool = True
+) -> Loads:
+    """Those of the published checkpoint.
 
     Args:
         language: how the language model is kept.
+        itemsize: bytes of a number that is not packed.
         safety_checker: True if it is loaded.
     """
     facts, counts = published.LANGUAGE, published.PARAMETERS
     wide, middle = facts["hidden_size"], facts["intermediate_size"]
     matrices = 4 * wide * wide + 3 * wide * middle
-    layer = size("_proj.", matrices, HALF, language) + 2 * wide * HALF
+    layer = size("_proj.", matrices, itemsize, language) + 2 * wide * itemsize
     layers = [int(layer)] * facts["num_hidden_layers"]
     rest = counts["lm"] - facts["num_hidden_layers"] * (matrices + 2 * wide)
     encoder = rest + counts["visual"] + counts["project_up"] + counts["project_down"]
     painter = counts["unet"] + counts["vae"] + safety_checker * counts["safety_checker"]
-    groups = {"encoder": encoder * HALF, "painter": painter * HALF}
+    groups = {"encoder": encoder * itemsize, "painter": painter * itemsize}
     return Loads(groups, "encoder", layers)
 
 
-def published_gib(stage: Stage, language: Language, devices: int) -> float:
+def published_gib(stage: Stage, language: Language, devices: int, itemsize: int = HALF) -> float:
     """GiB of memory that each GPU should have for the published checkpoint.
 
     Args:
         stage: which networks are there at the same time; auto is as frugal as swap.
         language: how the language model is kept.
         devices: GPUs of a process.
+        itemsize: bytes of a number that is not packed.
     """
     thrifty: Stage = "swap" if stage == "auto" else stage
-    return max(published_loads(language).most(thrifty, devices)) / GIB + WORKING_GIB
+    return max(published_loads(language, itemsize).most(thrifty, devices)) / GIB + WORKING_GIB
 
 
-def thriftier(gib: float, stage: Stage, language: Language, devices: int) -> list[str]:
+def thriftier(
+    gib: float, stage: Stage, language: Language, devices: int, itemsize: int = HALF
+) -> list[str]:
     """Settings under which the published checkpoint needs no more, as a recipe writes them.
 
     Args:
@@ -121,18 +127,20 @@ def thriftier(gib: float, stage: Stage, language: Language, devices: int) -> lis
         stage: as it is set.
         language: as it is set.
         devices: as it is set.
+        itemsize: bytes of a number, as it is set.
     """
-    more = next(
-        (n for n in range(devices + 1, MOST + 1) if published_gib("swap", language, n) <= gib), 0
-    )
-    tried: list[tuple[str, Language, int]] = [
-        ("stage = 'auto'", language, devices if stage == "resident" else 0),
-        ("language = 'int4'", "int4", devices if language == "full" else 0),
-        (f"devices = {more}", language, more),
+
+    def fits(kept: Language, count: int, each: int) -> bool:
+        return published_gib("swap", kept, count, each) <= gib
+
+    more = next((n for n in range(devices + 1, MOST + 1) if fits(language, n, itemsize)), 0)
+    tried: list[tuple[str, Language, int, int]] = [
+        ("stage = 'auto'", language, devices if stage == "resident" else 0, itemsize),
+        ("dtype = 'bfloat16'", language, devices if itemsize > HALF else 0, HALF),
+        ("language = 'int4'", "int4", devices if language == "full" else 0, itemsize),
+        (f"devices = {more}", language, more, itemsize),
     ]
-    return [
-        said for said, kept, count in tried if count and published_gib("swap", kept, count) <= gib
-    ]
+    return [said for said, kept, count, each in tried if count and fits(kept, count, each)]
 
 
 def chosen(
@@ -141,6 +149,7 @@ def chosen(
     language: Language,
     devices: Sequence[torch.device],
     named: tuple[str, str],
+    half: Loads | None = None,
 ) -> Stage:
     """The stage that the devices have room for.
 
@@ -150,18 +159,19 @@ def chosen(
         language: how the language model is kept.
         devices: of this process.
         named: the option that names the weights, and their name in messages.
+        half: bytes of the weights in half precision, if they are kept in another.
 
     Raises:
         DeviceMemoryError: there is no room; what would fit is said.
     """
     room = _room(devices)
 
-    def fits(how: Stage, kept: Language) -> bool:
-        most = loads[kept].most(how, len(devices))
+    def fits(how: Stage, taken: Loads) -> bool:
+        most = taken.most(how, len(devices))
         return all(need <= there for need, there in zip(most, room, strict=True))
 
     for each in ("resident", "swap") if stage == "auto" else (stage,):
-        if fits(each, language):
+        if fits(each, loads[language]):
             return each
     thrifty: Stage = "swap" if stage == "auto" else stage
     need = max(loads[language].most(thrifty, len(devices))) / GIB
@@ -172,9 +182,11 @@ def chosen(
     else:
         what += f"; there is no GPU here, and the main memory has {min(room) / GIB:.1f} GiB"
     ways = []
-    if fits("swap", language):
+    if fits("swap", loads[language]):
         ways.append("set stage = 'swap'")
-    if language == "full" and fits("swap", "int4"):
+    if half is not None and fits("swap", half):
+        ways.append("set dtype = 'bfloat16'")
+    if language == "full" and fits("swap", loads["int4"]):
         ways.append("set language = 'int4'")
     ways.append("take more GPUs (devices), or larger ones")
     mend = ", or ".join(ways)

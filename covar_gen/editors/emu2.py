@@ -28,7 +28,7 @@ from covar_gen.editors._emu2_model import ENCODER, PAINTER
 from covar_gen.editors._emu2_painting import Canvas
 from covar_gen.editors._emu2_placing import Language, Placement, Stage
 from covar_gen.editors._emu2_published import REPO
-from covar_gen.editors._emu2_room import published_gib, thriftier
+from covar_gen.editors._emu2_room import HALF, published_gib, thriftier
 from covar_gen.editors._emu2_settings import check_name, is_own, words_in_cache
 from covar_gen.editors._emu2_showing import Mode, Showing
 from covar_gen.editors._emu2_tokens import Limits, check_text, load_tokens
@@ -215,7 +215,7 @@ class Emu2Gen(Editor):
         options = self.options
         if options.weights.partition("@")[0] != REPO:
             return None
-        return published_gib(options.stage, options.language, options.devices)
+        return published_gib(options.stage, options.language, options.devices, self._itemsize)
 
     def thriftier(self, gib: float) -> list[str]:
         """Settings under which each GPU needs no more, as a recipe writes them.
@@ -224,7 +224,13 @@ class Emu2Gen(Editor):
             gib: GiB of memory that a GPU has.
         """
         options = self.options
-        return thriftier(gib, options.stage, options.language, options.devices)
+        kept = (options.stage, options.language, options.devices)
+        return thriftier(gib, *kept, self._itemsize)
+
+    @property
+    def _itemsize(self) -> int:
+        """Bytes of a number on a GPU."""
+        return 2 * HALF if self.options.dtype == "float32" else HALF
 
     def setup(self) -> None:
         """Load the networks onto this process's devices.

@@ -106,8 +106,12 @@ def test_other_rows_and_other_sentences_are_read(
     alike = dataclasses.replace(request(0, seed=1, prompt="forest"), key="dog/p9/01")
     (same,) = pictures(swapping.edit([alike]))
     assert np.abs(same - other).max() <= 1
-    assert read == [1, 2, 1, 1]
-    assert loaded.count("lm") == 4
+    # Another photograph, and one of another shape, under the row's name.
+    for image in (alike.image[::-1].copy(), alike.image.reshape(WIDTH, HEIGHT, 3)):
+        mask = alike.mask.reshape(image.shape[:2])
+        pictures(swapping.edit([dataclasses.replace(alike, image=image, mask=mask)]))
+    assert read == [1, 2, 1, 1, 1, 1]
+    assert loaded.count("lm") == 6
 
 
 def test_whoever_makes_room_late_does_not_read_again(folder: Path, loaded: list[str]) -> None:

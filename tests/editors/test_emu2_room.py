@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from covar_gen.core.errors import DeviceMemoryError
+from covar_gen.core.plugins import make
 from covar_gen.editors import _emu2_published as published
 from covar_gen.editors import _emu2_room as room
 from covar_gen.editors._emu2_placing import shapes
@@ -21,6 +22,7 @@ from covar_gen.editors._emu2_room import (
     published_loads,
     thriftier,
 )
+from covar_gen.editors.base import Editor
 
 GIB = 2**30
 GPU = torch.device("cuda:0")
@@ -101,6 +103,28 @@ def test_settings_that_would_fit_are_those_that_fit() -> None:
     assert thriftier(4, "auto", "full", 1) == []
 
 
+def test_in_float32_everything_takes_twice_as_much() -> None:
+    half = published_gib("swap", "full", 1) - WORKING_GIB
+    assert published_gib("swap", "full", 1, 4) - WORKING_GIB == pytest.approx(2 * half)
+    packed = published_loads("int4", 4)
+    layer = published_loads("full", 4).layers[0]
+    assert packed.groups == published_loads("full", 4).groups
+    assert packed.layers[0] / layer == pytest.approx(4.127 / 32, rel=1e-3)
+    assert thriftier(75, "auto", "full", 1, 4) == [
+        "dtype = 'bfloat16'",
+        "language = 'int4'",
+        "devices = 2",
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16", "float16", "float32"])
+def test_the_editor_tells_what_its_type_takes(dtype: str) -> None:
+    found = make("editors", "emu2", Editor, {"dtype": dtype})  # type: ignore[type-abstract]
+    whole = dtype == "float32"
+    assert found.memory_gib() == pytest.approx(139.7 if whole else 71.3, abs=0.06)
+    assert ("dtype = 'bfloat16'" in found.thriftier(75)) == whole
+
+
 def test_loads_are_counted_by_hand() -> None:
     loads = Loads({"encoder": 10, "painter": 30, "other": 5}, "encoder", [4, 4, 4])
     assert loads.most("resident", 1) == [57]
@@ -159,6 +183,20 @@ def test_where_nothing_fits_what_would_is_said(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(DeviceMemoryError) as caught:
         told(monkeypatch, 23, language="int4")
     assert ". Take more GPUs (devices), or larger ones" in caught.value.line()
+
+
+def test_a_smaller_type_is_said_where_it_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = {each: published_loads(each, 4) for each in get_args(Language)}
+
+    def said(gib: float, half: Loads | None) -> str:
+        monkeypatch.setattr(room, "free_memory", lambda _: int(gib * GIB))
+        with pytest.raises(DeviceMemoryError) as caught:
+            chosen(loads, "auto", "full", [GPU], ("emu2.weights", "mine"), half)
+        return caught.value.line()
+
+    assert ". Set dtype = 'bfloat16', or set language = 'int4', or" in said(75, published_loads())
+    assert "dtype" not in said(71, published_loads())
+    assert "dtype" not in said(75, None)
 
 
 def test_without_a_gpu_the_main_memory_decides(monkeypatch: pytest.MonkeyPatch) -> None:
