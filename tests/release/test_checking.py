@@ -112,6 +112,24 @@ def test_a_file_that_is_missing_short_or_too_many_is_found(release: Path) -> Non
     assert "crop/test-00009-of-00010.parquet: is not of the release" in said
 
 
+def test_of_a_download_in_part_what_is_there_is_checked_and_what_is_not_is_named(
+    covar: Covar, release: Path
+) -> None:
+    """As `hf download --include "data/scale/*"` leaves it."""
+    [scale] = read_release(release).configs["scale"]
+    for entry in read_release(release).files:
+        if entry.path != scale.path:
+            (release / entry.path).unlink()
+    found = check_release(read_release(release))
+    missing = {entry.path for entry in read_release(release).files} - {scale.path}
+    assert found.problems == [(path, "is missing") for path in sorted(missing)]
+    assert found.images == scale.rows
+    assert any(said.startswith("columns: recipe.toml") for said in found.left_out)
+    done = covar("verify", release, code=2)
+    assert "recipe.toml: is missing" in done.stderr
+    assert "RecipeError" not in done.stderr
+
+
 def test_an_image_that_was_exchanged_is_found(release: Path) -> None:
     other = {"bytes": imaging.encode_png(np.zeros((4, 4, 3), np.uint8)), "path": "x.png"}
     changed(release, "crop", with_column("image", lambda cells: [other, *cells[1:]]))
