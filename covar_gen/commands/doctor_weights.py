@@ -13,7 +13,7 @@ from pathlib import Path
 from covar_gen.commands.doctor_own import own
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted, fitting
-from covar_gen.core.hub import access, command, getting, is_offline
+from covar_gen.core.hub import access, command, getting, is_offline, is_repository
 from covar_gen.core.hub_cache import Cached, cache_folder, cached
 from covar_gen.core.pins import licences, of_plugin
 
@@ -131,6 +131,9 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
     by = f"{tool.name}.{wanted.option}"
     if wanted.local:
         return own(tool, wanted, title)
+    if not is_repository(wanted.repo):
+        said = f"neither here nor owner/name of the Hugging Face Hub, for {by}"
+        return Finding(title, fine=False, said=said, mend="Check the path, or the name")
     known = wanted.pin
     licence = f"; {known.licence}" if known else ""
     size = f"about {known.download_gib:g} GiB" if known else "of unknown size"

@@ -85,6 +85,24 @@ def no_name(repo: str, where: str, kind: type[CovarError] = WeightsError) -> Cov
     return kind(f"{repo!r} is no name of a repository", where=where, mend=mend)
 
 
+def is_repository(name: str) -> bool:
+    """True if a name can be that of a repository with an owner, be it there or not.
+
+    The Hub's own library takes names without an owner, of the time when there were some.
+
+    Args:
+        name: without a revision.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name
+
+
 def command(repo: str, revision: str | None, files: Sequence[str] = ()) -> str:
     """What to type to have a repository in the cache.
 

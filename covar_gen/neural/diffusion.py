@@ -19,7 +19,7 @@ from covar_gen.core.arrays import Json
 from covar_gen.core.checkpoints import model_name
 from covar_gen.core.digests import named_sha256, together
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import SMALL, fetch, getting
+from covar_gen.core.hub import SMALL, fetch, getting, is_repository, no_name
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
 from covar_gen.neural.room import check_room, free_memory
@@ -143,6 +143,25 @@ def find_pipeline(name: str, where: str, wanted: Sequence[str] | None = None) ->
     return _complete(path, repo, revision, where, (*parts,), [INDEX], FILES)
 
 
+def is_own(name: str, where: str) -> bool:
+    """True if weights are named as a folder of the user's own, there or not, and not the Hub's.
+
+    Args:
+        name: as `find_pipeline` takes it.
+        where: the option that names it, for error messages.
+
+    Raises:
+        WeightsError: it is no folder here, and cannot be a repository of the Hub either.
+    """
+    path = Path(name).expanduser()
+    if path.exists() or path.is_absolute() or name.startswith((".", "~")):
+        return True
+    repo = name.partition("@")[0]
+    if not is_repository(repo):
+        raise no_name(repo, where)
+    return False
+
+
 def weights_of(folder: Folder) -> dict[str, list[Path]]:
     """The files that are read of each of its parts."""
     return {part: _files(folder.path / part) for part in folder.parts}
@@ -235,6 +254,9 @@ def _place(
     path = Path(name).expanduser()
     if path.is_dir():
         return path.resolve(), "", ""
+    if path.is_file():
+        mend = "Name a folder in diffusers' layout, in which each network has a folder of its own"
+        raise WeightsError(f"{path} is a file, and no folder", where=where, mend=mend)
     if path.is_absolute() or name.startswith((".", "~")):
         mend = "Check the path, which is relative to the recipe"
         raise WeightsError(f"there is no folder {path}", where=where, mend=mend)

@@ -8,7 +8,13 @@ from typing import ClassVar
 
 from covar_gen.core.arrays import Json
 from covar_gen.core.plugins import Plugin
-from covar_gen.neural.diffusion import FILES, DiffusionOptions, Folder, find_pipeline
+from covar_gen.neural.diffusion import (
+    FILES,
+    DiffusionOptions,
+    Folder,
+    find_pipeline,
+    is_own,
+)
 from covar_gen.neural.inpainting import InpaintingOptions, Painter
 
 
@@ -33,6 +39,18 @@ class PipelinePlugin(Plugin):
             WeightsError: they cannot be had.
         """
         return find_pipeline(self.options.weights, f"{self.name()}.weights", self.parts)
+
+    def check(self) -> None:
+        """Look at a folder of the user's own: its files, headers and settings; no Hub is asked.
+
+        A run that could not paint is told before hours of other stages.
+
+        Raises:
+            WeightsError: it is not there, incomplete or cut off; or what is named is nothing here
+                and cannot be on the Hub.
+        """
+        if is_own(self.options.weights, f"{self.name()}.weights"):
+            _ = self.folder
 
     def identity(self) -> dict[str, Json]:
         """Name, version and options; for the weights, the hash of their content.

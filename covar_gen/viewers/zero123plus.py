@@ -20,7 +20,7 @@ from covar_gen.core.imaging import object_box
 from covar_gen.core.outlines import measured
 from covar_gen.core.plugins import PluginOptions, RecipePath, WeightsName
 from covar_gen.core.seeds import seed_of
-from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_network
+from covar_gen.neural.diffusion import DiffusionOptions, Folder, find_network, is_own
 from covar_gen.neural.plugins import PipelinePlugin
 from covar_gen.neural.running import device_name, exact, in_halves, own_device, resolved
 from covar_gen.viewers._zero123_depth import DepthCanvases
@@ -207,11 +207,18 @@ class Zero123plus(PipelinePlugin, Viewer):
         return DepthCanvases(Path(folder).expanduser(), "zero123plus.depth_canvases")
 
     def check(self) -> None:
-        """List and hash the folder of depth.
+        """Look at folders of the user's own: of weights, and of depth, which is hashed.
 
         Raises:
-            RecipeError: it is not there, or holds no canvas.
+            WeightsError: weights are not there, incomplete or cut off, or are nothing here and
+                cannot be on the Hub.
+            RecipeError: the folder of depth is not there, or holds no canvas.
         """
+        super().check()
+        for option in ("normals", "depth"):
+            name = getattr(self.options, option)
+            if name is not None and is_own(name, f"zero123plus.{option}"):
+                _ = getattr(self, option)
         if self.canvases is not None:
             _ = self.canvases.sha256
 

@@ -211,6 +211,18 @@ def test_a_folder_of_ones_own_that_is_not_whole_has_to_be_mended(
     assert told().said.startswith(f"{place} lacks model_index.json")
 
 
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "painter", "of/my/painter"])
+def test_what_is_neither_here_nor_on_the_hub_has_to_be_mended_and_is_no_download(
+    name: str, found: Found
+) -> None:
+    said = found(outpainted(name))
+    assert not said["scale.inpainter = stable_diffusion"].fine
+    weights = said[f"weights {name}"]
+    assert not weights.fine
+    assert weights.said.startswith("neither here nor owner/name of the Hugging Face Hub, for sta")
+    assert "download" not in f"{weights.said} {weights.mend}"
+
+
 def test_a_part_that_the_tool_does_not_read_may_be_missing(found: Found, recipe: Path) -> None:
     tiny = Path(__file__).parents[1] / "data" / "zero123plus" / "components"
     place = shutil.copytree(tiny, recipe.parent / "zero123")

@@ -12,7 +12,7 @@ import pytest
 
 from covar_gen.core import hub, pins
 from covar_gen.core.errors import WeightsError
-from covar_gen.core.hub import fetch
+from covar_gen.core.hub import fetch, is_repository
 from covar_gen.core.hub_cache import cache_folder, cached, whole
 from covar_gen.core.pins import Pin
 
@@ -431,3 +431,19 @@ def test_the_command_names_the_pinned_revision_unless_another_is_given(
     assert hub.command("me/model", None) == f"hf download me/model --revision {COMMIT}"
     assert hub.command("me/model", "v1") == "hf download me/model --revision v1"
     assert hub.command("me/other", "") == "hf download me/other"
+
+
+@pytest.mark.parametrize(
+    ("name", "can_be"),
+    [
+        ("owner/name", True),
+        ("owner/name-1.5", True),
+        ("name", False),
+        ("./name", False),
+        ("~/name", False),
+        ("/owner/name", False),
+        ("owner/name/part", False),
+    ],
+)
+def test_a_repository_has_an_owner_and_a_name(name: str, can_be: bool) -> None:
+    assert is_repository(name) is can_be

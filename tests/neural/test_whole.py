@@ -7,14 +7,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from covar_gen.core.errors import WeightsError
+from covar_gen.core.store import Run
 from covar_gen.neural.diffusion import find_network, find_pipeline
 from covar_gen.neural.whole import check_files, lacking
+
+ZERO123 = Path(__file__).parents[1] / "data" / "zero123plus" / "components"
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +199,82 @@ def test_what_a_part_cannot_do_without_follows_its_class(
     for name in files:
         (tmp_path / name).write_text("{}", encoding="utf-8")
     assert lacking(tmp_path, "tool.weights", kind) == wanted
+
+
+STAGES = [
+    ("scale", "inpainter", "stable_diffusion"),
+    ("backgrounds", "editor", "masked"),
+    ("backgrounds", "editor", "instruct_pix2pix"),
+    ("viewpoints", "viewer", "zero123plus"),
+]
+"""Plugins whose weights are one pipeline, by the section and key that name them."""
+
+
+def chosen(stage: tuple[str, str, str], **options: object) -> dict[str, Any]:
+    section, key, plugin = stage
+    return {f"{section}.{key}": plugin, f"{section}.options": {plugin: options}}
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage[2])
+def test_a_damaged_pipeline_of_ones_own_is_refused_before_there_is_a_run(
+    stage: tuple[str, str, str], sd: Path, steps: Callable[..., Run], tmp_path: Path
+) -> None:
+    zero123 = stage[2] == "zero123plus"
+    place = shutil.copytree(ZERO123, tmp_path / "views") if zero123 else sd
+    steps("whole", only=[], **chosen(stage, weights=str(place)))
+    weights = place / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=f"{weights} is cut off") as caught:
+        steps("run", only=[], **chosen(stage, weights=str(place)))
+    assert caught.value.line().startswith(f"WeightsError: {stage[2]}.weights: ")
+    assert not (tmp_path / "run" / "recipe.toml").exists()
+
+
+@pytest.mark.parametrize("control", ["normals", "depth"])
+def test_a_damaged_controlnet_of_ones_own_is_refused_before_there_is_a_run(
+    control: str, steps: Callable[..., Run], tmp_path: Path
+) -> None:
+    place = shutil.copytree(ZERO123 / "controlnet", tmp_path / "control")
+    stage = ("viewpoints", "viewer", "zero123plus")
+    options = {"weights": str(ZERO123), control: str(place)}
+    if control == "depth":
+        (tmp_path / "depth").mkdir()
+        Image.new("RGBA", (64, 96)).save(tmp_path / "depth" / "a.png")
+        options |= {"version": "1.1", "depth_canvases": str(tmp_path / "depth")}
+    steps("whole", only=[], **chosen(stage, **options))
+    (place / "config.json").unlink()
+    with pytest.raises(WeightsError, match=f"zero123plus.{control}: {place} lacks config.json"):
+        steps("run", only=[], **chosen(stage, **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("./nowhere", "there is no folder nowhere. Check the path"),
+        ("painter", "'painter' is no name of a repository. Write owner/name"),
+        ("of/my/painter", "'of/my/painter' is no name of a repository. Write owner/name"),
+        (
+            "one.safetensors",
+            "one.safetensors is a file, and no folder. Name a folder in diffusers'",
+        ),
+    ],
+)
+def test_what_is_neither_a_folder_nor_on_the_hub_is_refused_before_there_is_a_run(
+    name: str, said: str, recipe: Path, steps: Callable[..., Run]
+) -> None:
+    (recipe.parent / "one.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    with pytest.raises(WeightsError) as caught:
+        steps("run", only=[], **chosen(("scale", "inpainter", "stable_diffusion"), weights=name))
+    assert said in caught.value.line()
+
+
+def test_weights_of_the_hub_are_not_asked_for_when_a_run_is_made(
+    steps: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("covar_gen.neural.diffusion.fetch", never)
+    stage = ("scale", "inpainter", "stable_diffusion")
+    steps("usual", only=[], **chosen(stage))
+    steps("named", only=[], **chosen(stage, weights="someone/a-painter@main"))
