@@ -148,9 +148,10 @@ class Emu2Gen(Editor):
         return find(self.options.weights, WEIGHTS, safety_checker=checker)
 
     def check(self) -> None:
-        """Look at files of the user's own, headers and settings; the Hub is not asked.
+        """Look at files of the user's own, headers and settings.
 
-        A run that could not paint its backgrounds is told before hours of masks.
+        A run that could not paint its backgrounds is told before hours of masks. The Hub is asked
+        for nothing but the tokenizer, where a native file has none beside it.
 
         Raises:
             WeightsError: they are not there, incomplete or cut off, or no Emu2-Gen; or what is

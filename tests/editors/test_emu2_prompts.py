@@ -69,7 +69,12 @@ def cached(cache: Path, folder: Path, repo: str, commit: str) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"backgrounds.backgrounds": [{"background_id": 3, "description": "a <image> of snow"}]},
+        {
+            "backgrounds.backgrounds": [
+                {"background_id": 2, "description": "snow"},
+                {"background_id": 3, "description": "a <image> of snow"},
+            ]
+        },
         {"backgrounds.prompt": "{background}</s>"},
         {
             "backgrounds.prompt": "a {class_name} on a {background}",
