@@ -121,10 +121,9 @@ def verify(
     Example: covar-gen verify runs/demo --sample 8
     """
     from covar_gen.commands.verify import verify as check
-    from covar_gen.core.store import RELEASE, open_run
-    from covar_gen.release.index import WORKING
+    from covar_gen.core.store import is_release, open_run
 
-    if (run / RELEASE).is_file() or (run / WORKING).is_dir():
+    if is_release(run):
         publishing.verify(run, sample, tolerance)
         return
     result = check(open_run(run), sample=sample, tolerance=tolerance)

@@ -223,6 +223,13 @@ def _short(value: object) -> str:
     return text if len(text) < 90 else f"{text[:87]}..."  # noqa: PLR2004
 
 
+def is_release(folder: Path) -> bool:
+    """Whether a folder is a release, or what was made, copied or downloaded of one so far."""
+    if (folder / RELEASE).is_file() or (folder / PUBLISHING).is_dir():
+        return True
+    return any((folder / "data").glob("*/test-*.parquet"))
+
+
 def open_run(path: str | Path) -> Run:
     """Open a run folder.
 
@@ -231,7 +238,7 @@ def open_run(path: str | Path) -> Run:
     """
     root = Path(path)
     frozen = root / RECIPE
-    if (root / RELEASE).is_file():
+    if is_release(root):
         mend = "Give the run that it was made from"
         raise RunFolderError("a release, not a run folder", where=root, mend=mend)
     if not _is_frozen(frozen):

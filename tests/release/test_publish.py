@@ -346,6 +346,22 @@ def test_a_release_that_was_copied_in_part_is_not_evaluated(jpeg: Path, tmp_path
         open_data(str(copy))
 
 
+def test_a_download_without_its_release_json_is_no_run(
+    jpeg: Path, covar: Covar, tmp_path: Path
+) -> None:
+    """As `hf download --include "*.md" "*.toml" "data/scale/*"` leaves it: a recipe lies there."""
+    part = tmp_path / "part"
+    shutil.copytree(jpeg / "data" / "scale", part / "data" / "scale")
+    for name in ("README.md", "recipe.toml"):
+        (part / name).write_bytes((jpeg / name).read_bytes())
+    found = open_data(str(part), name="scale")
+    assert len(found.rows) == read_release(jpeg).rows("scale")
+    line = covar("verify", part, code=2).stderr
+    assert line.startswith(f"ReleaseFolderError: {part}: not a release folder (no release.json)")
+    with pytest.raises(RunFolderError, match="a release, not a run folder"):
+        open_run(part)
+
+
 def test_tables_without_what_tells_them_apart_are_one_line(jpeg: Path, tmp_path: Path) -> None:
     shutil.copytree(jpeg / "data", tmp_path / "data")
     for place in (tmp_path, tmp_path / "data"):

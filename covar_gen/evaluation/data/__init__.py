@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from covar_gen.core.errors import RunFolderError
-from covar_gen.core.store import RECIPE, RELEASE, open_run
+from covar_gen.core.store import RECIPE, is_release, open_run
 from covar_gen.evaluation.data.base import Data, Label
 from covar_gen.evaluation.data.benchmarks import RunData
 from covar_gen.evaluation.data.folders import FolderData, holds_images
@@ -54,7 +54,7 @@ def open_data(
     path = Path(place).expanduser()
     if path.is_dir():
         check_release(path, name)
-    if (path / RECIPE).is_file() and not (path / RELEASE).is_file():
+    if (path / RECIPE).is_file() and not is_release(path):
         for option, value in given.items():
             if value is not None:
                 mend = f"Leave out --{option.replace('_', '-')}"
