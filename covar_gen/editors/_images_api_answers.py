@@ -127,7 +127,8 @@ def image_in(body: bytes, server: str, timeout_s: float, tries: int) -> Found | 
 
 
 def _no_image(body: bytes) -> Rejected:
-    return Rejected("not_an_image", {"cause": "no_image", "said": _text(body, _SHOWN)})
+    said = _text(body, _SHOWN) or "an empty answer"
+    return Rejected("not_an_image", {"cause": "no_image", "said": said})
 
 
 def _fetched(url: str, timeout_s: float, tries: int) -> Found | Rejected:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covar_gen.neural.diffusion import LIBRARIES, DiffusionOptions, Folder, weights_of
+from covar_gen.core.errors import WeightsError
+from covar_gen.neural.diffusion import INDEX, LIBRARIES, DiffusionOptions, Folder, weights_of
 from covar_gen.neural.quiet import one_line
 from covar_gen.neural.room import check_room
 from covar_gen.neural.settings import check_attention, check_settings, compile_blocks
@@ -54,8 +55,8 @@ def load(
         found = kind.from_pretrained(path, dtype=dtype, local_files_only=True)
         return found.to(place).eval().requires_grad_(requires_grad=False)
 
+    ramp = torch.tensor(_ramp(folder), dtype=torch.float32)
     with one_line(folder.model, folder.where, LIBRARIES):
-        ramp = torch.tensor(folder.index()["ramping_coefficients"], dtype=torch.float32)
         images = transformers.CLIPImageProcessorPil
         found = Zero123(
             vae=network(diffusers.AutoencoderKL, folder.path / "vae"),
@@ -76,6 +77,20 @@ def load(
             found.control = network(diffusers.ControlNetModel, control.path)
     if options is not None:
         settle(found, options, folder.where)
+    return found
+
+
+def _ramp(folder: Folder) -> list[float]:
+    """How much of the picture's embedding each token of the text gets.
+
+    Raises:
+        WeightsError: the folder does not say.
+    """
+    found = folder.index().get("ramping_coefficients")
+    if not isinstance(found, list):
+        what = f"{folder.path / INDEX} has no ramping_coefficients: this is no Zero123++"
+        mend = "Name the weights of Zero123++, or copy model_index.json as it is published"
+        raise WeightsError(what, where=folder.where, mend=mend)
     return found
 
 

@@ -552,6 +552,9 @@ def test_an_answer_of_another_kind_says_to_check_the_address(server: Server) -> 
     with pytest.raises(ToolError, match="welcome") as caught:
         editor(server).edit([request()])
     assert "Check that base_url is the root of a server with /images/edits" in caught.value.line()
+    server.answer = lambda _: Reply(200, b"")
+    with pytest.raises(ToolError, match=r"this one: no_image \(an empty answer\)"):
+        editor(server).edit([request()])
 
 
 @pytest.mark.parametrize(

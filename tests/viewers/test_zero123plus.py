@@ -452,6 +452,16 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
         viewer(tmp_path)
 
 
+def test_an_index_without_the_ramp_of_zero123plus_is_refused(tmp_path: Path) -> None:
+    place = folder_with("scheduler", tmp_path / "plain")
+    index = json.loads((place / "model_index.json").read_text())
+    del index["ramping_coefficients"]
+    (place / "model_index.json").write_text(json.dumps(index))
+    said = "zero123plus.weights: .*model_index.json has no ramping_coefficients: this is no Zero123"
+    with pytest.raises(WeightsError, match=said):
+        viewer(place)
+
+
 def test_areas_must_be_in_order() -> None:
     with pytest.raises(PluginError, match="min_area"):
         make("viewers", "zero123plus", Viewer, {"min_area": 0.5, "max_area": 0.4})  # type: ignore[type-abstract]
