@@ -50,7 +50,9 @@ def _first_error(
         return unknown("key", path[-1], known, key.rpartition(".")[0], kind)
     message = str(first["msg"]).removeprefix("Value error, ")
     what = message[:1].lower() + message[1:]
-    if first["type"] != "missing":
+    # What contradicts itself is a whole section: its message names the values that matter.
+    whole = first["type"] == "value_error" and isinstance(first["input"], dict)
+    if first["type"] != "missing" and not whole:
         what = f"{what} (got {first['input']!r})"
     place = " in the recipe" if kind is RecipeError else ""
     return kind(what, where=key, mend=f"Correct it{place}")

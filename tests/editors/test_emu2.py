@@ -217,8 +217,10 @@ def test_references_are_part_of_what_a_table_is_made_with(folder: Path, referenc
 
 
 def test_references_that_cannot_be_shown_are_one_line(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="mode = 'edit' only"):
+    with pytest.raises(PluginError) as wrong:
         editor(folder, references=str(tmp_path), mode="text")
+    what = "references are shown in mode = 'edit' only, not in 'text'"
+    assert wrong.value.line() == f"PluginError: editor emu2: {what}. Correct it"
     with pytest.raises(RecipeError, match="no photograph in") as refused:
         editor(folder, references=str(tmp_path)).check()
     assert "emu2.references" in refused.value.line()

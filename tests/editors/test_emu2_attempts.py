@@ -106,8 +106,8 @@ def test_other_rows_and_other_sentences_are_read(
     alike = dataclasses.replace(request(0, seed=1, prompt="forest"), key="dog/p9/01")
     (same,) = pictures(swapping.edit([alike]))
     assert np.abs(same - other).max() <= 1
-    # Another photograph, and one of another shape, under the row's name.
-    for image in (alike.image[::-1].copy(), alike.image.reshape(WIDTH, HEIGHT, 3)):
+    # A photograph of another shape, and another one, under the row's name.
+    for image in (alike.image.reshape(WIDTH, HEIGHT, 3), alike.image[::-1].copy()):
         mask = alike.mask.reshape(image.shape[:2])
         pictures(swapping.edit([dataclasses.replace(alike, image=image, mask=mask)]))
     assert read == [1, 2, 1, 1, 1, 1]
