@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from covar_gen.core.imaging import decode_png
@@ -15,18 +14,25 @@ from covar_gen.release.carried import alike
 from covar_gen.release.contents import parent_path, patch_of
 from covar_gen.release.facts import Shown
 from covar_gen.release.patches import OWN, predicted
+from covar_gen.release.reading import Manifest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LOOKED_AT = 32
 """Images of each subset that are looked at, evenly spaced among those that were drawn again."""
 COLUMNS = ["key", "parent", "subset", "status", "image", "sha256", "parent_sha256", "transform",
-           "height", "width", "known_pixel_max_diff"]  # fmt: skip
+           "height", "width"]  # fmt: skip
+_TELLS = ("subset", "parent", "status", "known_pixel_max_diff")
+"""Columns that say of which images no pixels are promised."""
 
 
-def likeness(run: Run) -> dict[str, Shown]:
+def likeness(run: Run, manifest: Manifest) -> dict[str, Shown]:
     """What patches show of the parents of images of which no pixels are promised.
 
     Args:
         run: complete.
+        manifest: of the run; it is read in parts, whatever its length.
 
     Returns:
         By subset, of those that have such images.
@@ -34,20 +40,27 @@ def likeness(run: Run) -> dict[str, Shown]:
     Raises:
         DamagedRunError: an image is gone, or is not what its row says.
     """
-    rows = run.manifest(COLUMNS)
-    drawn = pc.and_(pc.is_valid(rows["parent"]), pc.is_null(rows["known_pixel_max_diff"]))
-    rows = rows.filter(pc.and_(drawn, pc.equal(rows["status"], OK)))
+    found: dict[str, list[NDArray[np.int64]]] = {}
+    first = 0
+    for rows in manifest.batches(_TELLS):
+        drawn = pc.and_(pc.is_valid(rows["parent"]), pc.is_null(rows["known_pixel_max_diff"]))
+        drawn = pc.and_(drawn, pc.equal(rows["status"], OK))
+        for subset in rows["subset"].filter(drawn).unique().to_pylist():
+            there = pc.and_(drawn, pc.equal(rows["subset"], subset))
+            places = np.flatnonzero(there.to_numpy(zero_copy_only=False)) + first
+            found.setdefault(subset, []).append(places)
+        first += len(rows)
+    chosen = {subset: _evenly(np.concatenate(places)) for subset, places in found.items()}
+    wanted = manifest.take(COLUMNS, sorted(place for each in chosen.values() for place in each))
     return {
-        subset: _shown(run, rows.filter(pc.equal(rows["subset"], subset)))
-        for subset in rows["subset"].unique().to_pylist()
+        subset: Shown(len(each), float(np.mean([_share(run, wanted[place]) for place in each])))
+        for subset, each in chosen.items()
     }
 
 
-def _shown(run: Run, rows: pa.Table) -> Shown:
-    count = min(LOOKED_AT, len(rows))
-    chosen = rows.take([(2 * n + 1) * len(rows) // (2 * count) for n in range(count)])
-    shares = [_share(run, row) for row in chosen.to_pylist()]
-    return Shown(count, float(np.mean(shares)))
+def _evenly(places: NDArray[np.int64]) -> list[int]:
+    count = min(LOOKED_AT, len(places))
+    return [int(places[(2 * n + 1) * len(places) // (2 * count)]) for n in range(count)]
 
 
 def _share(run: Run, row: dict[str, Any]) -> float:

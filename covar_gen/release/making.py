@@ -278,7 +278,7 @@ class _Maker:
         options = self.options
         facts = gather(self.run, options.about, options.terms, instructed=options.instructed)
         if encoder.patches:
-            facts = replace(facts, shown=likeness(self.run))
+            facts = replace(facts, shown=likeness(self.run, self.manifest))
         return describe(
             self.run,
             facts,

@@ -38,6 +38,7 @@ from covar_gen.release.patches import (
     predicted,
     restored,
 )
+from covar_gen.release.reading import Manifest
 
 Picture = np.ndarray[Any, Any]
 Covar = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -241,7 +242,7 @@ def test_what_looks_like_its_parent_in_its_place_is_measured(
 def test_likeness_is_measured_where_no_pixels_are_promised_and_said(
     finished_run: Run, tmp_path: Path
 ) -> None:
-    assert likeness(finished_run) == {}
+    assert likeness(finished_run, Manifest(finished_run.root / "manifest.parquet")) == {}
     run = Run(shutil.copytree(finished_run.root, tmp_path / "run"), finished_run.recipe)
     rows = run.manifest()
     place = rows.column_names.index("known_pixel_max_diff")
@@ -251,7 +252,7 @@ def test_likeness_is_measured_where_no_pixels_are_promised_and_said(
     out, options = tmp_path / "out", Options(Encoder("patch"))
     assert publish_share(run, out, options, Ranks(), threads=2) is not None
     count = len(rows.filter((pc.field("subset") == "bg_varied") & (pc.field("status") == "ok")))
-    [(subset, shown)] = likeness(run).items()
+    [(subset, shown)] = likeness(run, Manifest(run.root / "manifest.parquet")).items()
     assert (subset, shown.images) == ("bg_varied", count)
     # The object's own pixels are not in the patch, and the background is another one.
     assert shown.share < MOST
@@ -266,12 +267,16 @@ class OneImage:
     def __init__(self, transform: list[float] | None) -> None:
         parent = photograph(0)
         self.files = {"p": parent, "i": np.ascontiguousarray(grey(parent)[:, ::-1])}
-        row: dict[str, Any] = dict.fromkeys(COLUMNS)
+        row: dict[str, Any] = dict.fromkeys([*COLUMNS, "known_pixel_max_diff"])
         row |= {"key": "k", "parent": "p", "subset": "mine", "status": "ok", "image": "i"}
         self.row = {**row, "transform": transform, "height": SIZE[0], "width": SIZE[1]}
 
-    def manifest(self, columns: list[str]) -> pa.Table:
-        return pa.Table.from_pylist([self.row]).select(columns)
+    def batches(self, columns: list[str]) -> list[pa.RecordBatch]:
+        whole = pa.RecordBatch.from_pylist([self.row]).select(columns)
+        return [whole.slice(0, 0), whole, whole]
+
+    def take(self, columns: list[str], places: list[int]) -> dict[int, dict[str, Any]]:
+        return {place: {name: self.row[name] for name in columns} for place in places}
 
     def image_path(self, _table: str, key: str) -> str:
         return key
@@ -282,9 +287,12 @@ class OneImage:
 
 def test_likeness_is_looked_for_where_the_transform_says_too() -> None:
     flip = [-1.0, 0, SIZE[1] - 1, 0, 1, 0, 0, 0, 1]
-    shares = [likeness(cast("Run", OneImage(each)))["mine"].share for each in (flip, None)]
-    assert shares[0] > 0.9
-    assert shares[1] < 0.02
+    runs = [OneImage(each) for each in (flip, None)]
+    shown = [likeness(cast("Run", run), cast("Manifest", run))["mine"] for run in runs]
+    # A row in each of two batches.
+    assert [each.images for each in shown] == [2, 2]
+    assert shown[0].share > 0.9
+    assert shown[1].share < 0.02
 
 
 def made_row(run: Run, subset: str, **changes: Any) -> dict[str, Any]:
