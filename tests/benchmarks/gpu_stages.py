@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from gpu_report import Report, Row
-from gpu_timing import Waits, compiled, peak, timed, waits
+from gpu_timing import compiled, peak, timed, waits
 from synthetic_runs import make_run, staged
 
 from covar_gen.core.errors import first_line
@@ -250,12 +250,13 @@ class Bench:
                 again = part.bare(weights, how)
                 with report.once(f"bare loop, {how}, first batch"):
                     again(call)
-                seconds, gib = peak(part.device, lambda a=again: a(call))
+                seconds = timed(part.device, lambda a=again: a(call))
             except Exception as error:  # noqa: BLE001 - compilers raise errors of every kind
                 said = f"failed: {type(error).__name__}: {first_line(error)}"
                 report.add(Row(f"bare loop, {how}", batch, remark=said))
                 continue
-            report.add(Row(f"bare loop, {how}", batch, batch / seconds, gib=gib))
+            # No memory: the networks of the stage and of other loops are on the device as well.
+            report.add(Row(f"bare loop, {how}", batch, batch / seconds))
             if best is None or batch / seconds > best[0]:
                 best = batch / seconds, again
                 report.facts["best bare loop"] = how
@@ -295,17 +296,11 @@ class Bench:
     def _waiting(self, stage: Stage, parents: int, batch: int) -> None:
         """The share of the stage's time in which the device waits."""
         part, report = self.part, self.report
-        every: list[Waits] = []
-
-        def watched() -> None:
-            every.append(waits(part.device, lambda: staged(stage, parents * part.rows)))
-
-        _, gib = peak(part.device, watched)
-        found = every[0]
+        found = waits(part.device, lambda: staged(stage, parents * part.rows))
         report.facts["waits between first and last"] = found.idle_between
         remark = f"{100 * found.idle_between:.1f} % between the first and the last computation"
         rate = parents / found.seconds
-        report.add(Row("stage, under the profiler", batch, rate, found.idle, gib, remark))
+        report.add(Row("stage, under the profiler", batch, rate, found.idle, remark=remark))
 
 
 def _each(again: Again, calls: Sequence[Call]) -> int:
