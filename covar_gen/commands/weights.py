@@ -91,11 +91,6 @@ class Tool:
         return f"from {self.memory_gib:g} GiB of GPU memory"
 
     @property
-    def download_gib(self) -> float | None:
-        """Size of all its weights; None where it is not known."""
-        return _sum(each.pin.download_gib if each.pin else None for each in self.wanted)
-
-    @property
     def pins(self) -> list[Pin]:
         """What is known of its repositories."""
         return [known for each in self.wanted if (known := each.pin) is not None]

@@ -8,7 +8,6 @@ models like to repeat the object. No safety checker is loaded: it would blacken 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from covar_gen.core.arrays import Rejected, check_image, check_mask
 from covar_gen.inpainters.base import Filled, FillRequest, Inpainter
 from covar_gen.neural.inpainting import Hole, InpaintingOptions
 from covar_gen.neural.plugins import PaintingPlugin
-
-if TYPE_CHECKING:
-    pass
 
 
 class StableDiffusion(PaintingPlugin, Inpainter):
