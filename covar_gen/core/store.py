@@ -227,7 +227,9 @@ def is_release(folder: Path) -> bool:
     """Whether a folder is a release, or what was made, copied or downloaded of one so far."""
     if (folder / RELEASE).is_file() or (folder / PUBLISHING).is_dir():
         return True
-    return any((folder / "data").glob("*/test-*.parquet"))
+    # A run may lie beside a data set that it was made of.
+    beside = (folder / "tables").is_dir() or (folder / MANIFEST).is_file()
+    return not beside and any((folder / "data").glob("*/test-*.parquet"))
 
 
 def open_run(path: str | Path) -> Run:

@@ -360,6 +360,9 @@ def test_a_download_without_its_release_json_is_no_run(
     assert line.startswith(f"ReleaseFolderError: {part}: not a release folder (no release.json)")
     with pytest.raises(RunFolderError, match="a release, not a run folder"):
         open_run(part)
+    # A run that lies beside the data set that it was made of stays one.
+    (part / "tables").mkdir()
+    assert open_run(part).root == part
 
 
 def test_tables_without_what_tells_them_apart_are_one_line(jpeg: Path, tmp_path: Path) -> None:
