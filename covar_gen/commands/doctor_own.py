@@ -6,7 +6,7 @@ from pathlib import Path
 
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import CovarError, WeightsError
 from covar_gen.neural.diffusion import CONFIG, find_network, find_pipeline
 from covar_gen.neural.plugins import PipelinePlugin
 from covar_gen.neural.whole import check_files
@@ -31,7 +31,7 @@ def own(tool: Tool, wanted: Wanted, title: str) -> Finding:
 
 
 def _check(tool: Tool, wanted: Wanted, place: Path, where: str) -> None:
-    """Look at the files as their plugin will; what has a layout of its own, its plugin checks.
+    """Look at the files as their plugin will; it checks itself what has a layout of its own.
 
     Raises:
         WeightsError: what is missing, or was cut off.
@@ -43,3 +43,24 @@ def _check(tool: Tool, wanted: Wanted, place: Path, where: str) -> None:
         find_pipeline(wanted.name, where, plugin.parts)
     elif isinstance(plugin, PipelinePlugin) or (place / CONFIG).is_file():
         find_network(wanted.name, where)
+    elif (error := refusal(tool, wanted)) is not None:
+        raise error
+
+
+def refusal(tool: Tool, wanted: Wanted) -> WeightsError | None:
+    """What the plugin itself says against weights; None where nothing, or against others.
+
+    What else is wrong with the plugin is told where the recipe names it.
+
+    Args:
+        tool: that loads them.
+        wanted: which.
+    """
+    if tool.plugin is None:
+        return None
+    try:
+        tool.plugin.check()
+    except CovarError as error:
+        if isinstance(error, WeightsError) and error.where == f"{tool.name}.{wanted.option}":
+            return error
+    return None

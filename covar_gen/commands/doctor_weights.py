@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from covar_gen.commands.doctor_own import own
+from covar_gen.commands.doctor_own import own, refusal
 from covar_gen.commands.findings import Finding
 from covar_gen.commands.weights import Tool, Wanted, fitting
 from covar_gen.core.hub import access, command, getting, is_offline, is_repository
@@ -131,7 +131,8 @@ def _checkpoint(tool: Tool, wanted: Wanted, here: Cached | None) -> Finding:
     by = f"{tool.name}.{wanted.option}"
     if wanted.local:
         return own(tool, wanted, title)
-    if not is_repository(wanted.repo):
+    ownerless = "/" not in wanted.repo
+    if not is_repository(wanted.repo) or (ownerless and refusal(tool, wanted) is not None):
         said = f"neither here nor owner/name of the Hugging Face Hub, for {by}"
         return Finding(title, fine=False, said=said, mend="Check the path, or the name")
     known = wanted.pin

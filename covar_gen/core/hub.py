@@ -86,9 +86,9 @@ def no_name(repo: str, where: str, kind: type[CovarError] = WeightsError) -> Cov
 
 
 def is_repository(name: str) -> bool:
-    """True if a name can be that of a repository with an owner, be it there or not.
+    """True if a name can be that of a repository, be it there or not.
 
-    The Hub's own library takes names without an owner, of the time when there were some.
+    Some of the oldest have no owner: bert-base-uncased.
 
     Args:
         name: without a revision.
@@ -100,7 +100,7 @@ def is_repository(name: str) -> bool:
         validate_repo_id(name)
     except HFValidationError:
         return False
-    return "/" in name
+    return True
 
 
 def command(repo: str, revision: str | None, files: Sequence[str] = ()) -> str:

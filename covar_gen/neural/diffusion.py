@@ -157,7 +157,8 @@ def is_own(name: str, where: str) -> bool:
     if path.exists() or path.is_absolute() or name.startswith((".", "~")):
         return True
     repo = name.partition("@")[0]
-    if not is_repository(repo):
+    # The oldest repositories, which have no owner, hold no pipelines.
+    if not is_repository(repo) or "/" not in repo:
         raise no_name(repo, where)
     return False
 

@@ -223,6 +223,16 @@ def test_what_is_neither_here_nor_on_the_hub_has_to_be_mended_and_is_no_download
     assert "download" not in f"{weights.said} {weights.mend}"
 
 
+def test_a_repository_of_the_time_before_owners_is_a_download_for_who_takes_it(
+    found: Found,
+) -> None:
+    key = "masks.options.grounding_dino_sam.text_encoder_repo"
+    chosen = {"masks.segmenter": "grounding_dino_sam", key: "bert-base-uncased"}
+    weights = found(chosen)["weights bert-base-uncased"]
+    assert weights.fine
+    assert "hf download bert-base-uncased" in weights.mend
+
+
 def test_a_part_that_the_tool_does_not_read_may_be_missing(found: Found, recipe: Path) -> None:
     tiny = Path(__file__).parents[1] / "data" / "zero123plus" / "components"
     place = shutil.copytree(tiny, recipe.parent / "zero123")
@@ -255,6 +265,30 @@ def test_other_networks_of_ones_own_are_looked_at_as_well(
     assert not finding.fine
     assert finding.said.startswith(f"{weights} is cut off: it has 1000 bytes of ")
     assert finding.said.endswith(", for grounded_sam.sam")
+
+
+def test_a_folder_that_only_its_tool_knows_is_not_called_fine_beside_its_tools_refusal(
+    found: Found, recipe: Path, tiny_emu2: ModuleType, module_of: Callable[..., ModuleType]
+) -> None:
+    place = tiny_emu2.save_hub(recipe.parent / "emu2")
+    key = "backgrounds.options.emu2"
+    chosen = {"backgrounds.editor": "emu2", f"{key}.weights": "emu2"}
+    chosen[f"{key}.safety_checker"] = False
+    assert found(chosen)[f"weights {place}"].fine
+    # What is wrong, but not with the weights, is told of the tool alone.
+    elsewhere = found({**chosen, f"{key}.references": "nowhere"})
+    assert not elsewhere["backgrounds.editor = emu2"].fine
+    assert elsewhere[f"weights {place}"].fine
+    (place / "vae" / "config.json").unlink()
+    said = found(chosen)
+    assert not said["backgrounds.editor = emu2"].fine
+    assert said[f"weights {place}"].said.endswith("lacks vae/config.json, for emu2.weights")
+    sam = module_of(Path(__file__).parents[1] / "segmenters" / "tiny.py").save_sam(
+        recipe.parent / "sam"
+    )
+    (sam / "config.json").unlink()
+    said = found({"masks.segmenter": "grounded_sam", "masks.options.grounded_sam.sam": "sam"})
+    assert said[f"weights {sam}"].said == f"{sam} lacks config.json, for grounded_sam.sam"
 
 
 def test_a_file_of_ones_own_is_looked_at_as_well(tmp_path: Path) -> None:

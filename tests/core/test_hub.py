@@ -438,12 +438,12 @@ def test_the_command_names_the_pinned_revision_unless_another_is_given(
     [
         ("owner/name", True),
         ("owner/name-1.5", True),
-        ("name", False),
+        ("bert-base-uncased", True),
         ("./name", False),
         ("~/name", False),
         ("/owner/name", False),
         ("owner/name/part", False),
     ],
 )
-def test_a_repository_has_an_owner_and_a_name(name: str, can_be: bool) -> None:
+def test_what_cannot_be_a_repository_is_told_by_its_name(name: str, can_be: bool) -> None:
     assert is_repository(name) is can_be
