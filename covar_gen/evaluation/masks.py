@@ -158,7 +158,8 @@ def masks_of(place: str, keys: pa.ChunkedArray, content: NDArray[np.int64]) -> M
         ReleaseFolderError: a release that is not finished, or of which files are missing.
         IncompleteInputError: none of the images has a mask there.
     """
-    check_release(Path(place))
+    # Of a release that was copied in part, what is there tells which images the masks are of.
+    check_release(Path(place), "masks", *(path.name for path in Path(place).glob("data/*/")))
     if (Path(place) / RELEASE).is_file():
         return _of_release(Path(place), keys, content)
     run = open_run(place)

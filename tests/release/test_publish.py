@@ -346,6 +346,27 @@ def test_a_release_that_was_copied_in_part_is_not_evaluated(jpeg: Path, tmp_path
         open_data(str(copy))
 
 
+def test_masks_of_a_part_are_those_of_the_images_that_are_there(jpeg: Path, tmp_path: Path) -> None:
+    part = shutil.copytree(jpeg, tmp_path / "part")
+    for folder in (part / "data").iterdir():
+        if folder.name not in {"scale", "masks"}:
+            shutil.rmtree(folder)
+    with pytest.raises(ReleaseFolderError, match=r"by itself: --name scale"):
+        open_data(str(part))
+    [scale] = (part / "data" / "scale").iterdir()
+    rows = pq.read_table(scale, columns=["key", "export_sha256"], partitioning=None)
+    content = np.array([int(sha[:16], 16) >> 1 for sha in rows["export_sha256"].to_pylist()])
+    found = masks_of(str(part), rows["key"], content)
+    assert found.count == len(rows)
+    scale.write_bytes(scale.read_bytes()[:-1])
+    with pytest.raises(ReleaseFolderError, match=r"short: data/scale/[^,]*\. Copy"):
+        masks_of(str(part), rows["key"], content)
+    shutil.rmtree(part / "data" / "masks")
+    scale.write_bytes((jpeg / "data" / "scale" / scale.name).read_bytes())
+    with pytest.raises(ReleaseFolderError, match=r"short: data/masks/"):
+        masks_of(str(part), rows["key"], content)
+
+
 def test_a_download_without_its_release_json_is_no_run(
     jpeg: Path, covar: Covar, tmp_path: Path
 ) -> None:

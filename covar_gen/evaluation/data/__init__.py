@@ -53,7 +53,7 @@ def open_data(
     }
     path = Path(place).expanduser()
     if path.is_dir():
-        check_release(path, name)
+        check_release(path, *([name] if name else []))
     if (path / RECIPE).is_file() and not is_release(path):
         for option, value in given.items():
             if value is not None:

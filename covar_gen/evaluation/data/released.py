@@ -16,14 +16,14 @@ NO_IMAGES = ("masks", "manifest")
 _SHOWN = 3
 
 
-def check_release(folder: Path, name: str | None = None) -> None:
+def check_release(folder: Path, *names: str) -> None:
     """See that a folder is no release, or one that holds all that is to be read of it.
 
     A release whose other configurations were not copied is none the worse for it.
 
     Args:
         folder: any folder.
-        name: the configuration that is to be read; None: every one with images.
+        names: the configurations that are to be read; none: every one with images.
 
     Raises:
         ReleaseFolderError: it is not finished, its release.json is damaged, or files are missing
@@ -33,11 +33,21 @@ def check_release(folder: Path, name: str | None = None) -> None:
     if not index.is_file():
         _check_beginning(folder)
         return
-    wrong = [path for path, size in _needed(index, name) if not _is_there(folder / path, size)]
+    known = _files(index)
+    there = {path: _is_there(folder / path, size) for path, size, _ in known}
+    whole: dict[str, bool] = {}
+    for path, _, configuration in known:
+        if configuration:
+            whole[configuration] = whole.get(configuration, True) and there[path]
+    wanted = set(names) & set(whole) or set(whole) - set(NO_IMAGES)
+    wrong = [p for p, _, c in known if (p == CARD or c in wanted) and not there[p]]
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         what = f"the release is incomplete; missing or cut short: {', '.join(wrong[:_SHOWN])}{more}"
         mend = "Copy or download these files again, or type the `covar-gen publish` command again"
+        alone = [name for name in whole if whole[name] and name not in NO_IMAGES]
+        if alone and not names and there[CARD]:
+            mend += f", or read what is whole by itself: --name {alone[0]}"
         raise ReleaseFolderError(what, where=folder, mend=mend)
 
 
@@ -56,19 +66,18 @@ def _check_beginning(folder: Path) -> None:
             raise ReleaseFolderError(what, where=folder, mend=mend)
 
 
-def _needed(index: Path, name: str | None) -> list[tuple[str, int]]:
-    """Path and size of each file that has to be there."""
+def _files(index: Path) -> list[tuple[str, int, str]]:
+    """Path, size and configuration of each file; those of none have ''."""
     try:
         files: list[dict[str, Any]] = json.loads(index.read_bytes())["files"]
         told = [(str(entry["path"]), int(entry["bytes"]), "rows" in entry) for entry in files]
     except (ValueError, TypeError, KeyError) as error:
         mend = "Copy or download it again"
         raise ReleaseFolderError("the file is damaged", where=index, mend=mend) from error
-    tables = {path: path.split("/")[1] for path, _, rows in told if rows and path.count("/") > 1}
-    wanted = {name} if name in tables.values() else set(tables.values()) - set(NO_IMAGES)
     return [
-        (path, size) for path, size, _ in told if path == CARD or tables.get(path) in wanted
-    ]  # fmt: skip
+        (path, size, path.split("/")[1] if rows and path.count("/") > 1 else "")
+        for path, size, rows in told
+    ]
 
 
 def _is_there(path: Path, size: int) -> bool:
