@@ -6,6 +6,9 @@ RUN ?= runs/demo
 TOYS ?= runs/toy-world
 JOBS ?= 2
 
+# Hundreds of processes import the package: it is compiled once, whatever images of containers say.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types imports bench docs clean
 
@@ -49,15 +52,14 @@ clean:  ## remove what the other targets made
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# Compiled is what is imported, when it is: compiling all takes longer than installing it.
 $(VENV)/base.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e '.[evaluate]'
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[evaluate]'
 	@touch $@
 
 $(VENV)/dev.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/base.done
 
 $(VENV)/bench.done: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e '.[bench,dev]'
+	$(VENV)/bin/pip install -q -c constraints.txt -e '.[bench,dev]'
 	@touch $@ $(VENV)/base.done $(VENV)/dev.done
