@@ -351,7 +351,7 @@ def test_masks_of_a_part_are_those_of_the_images_that_are_there(jpeg: Path, tmp_
     for folder in (part / "data").iterdir():
         if folder.name not in {"scale", "masks"}:
             shutil.rmtree(folder)
-    with pytest.raises(ReleaseFolderError, match=r"by itself: --name scale"):
+    with pytest.raises(ReleaseFolderError, match=r"a whole part: --name scale"):
         open_data(str(part))
     [scale] = (part / "data" / "scale").iterdir()
     rows = pq.read_table(scale, columns=["key", "export_sha256"], partitioning=None)

@@ -44,10 +44,11 @@ def check_release(folder: Path, *names: str) -> None:
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         what = f"the release is incomplete; missing or cut short: {', '.join(wrong[:_SHOWN])}{more}"
-        mend = "Copy or download these files again, or type the `covar-gen publish` command again"
         alone = [name for name in whole if whole[name] and name not in NO_IMAGES]
         if alone and not names and there[CARD]:
-            mend += f", or read what is whole by itself: --name {alone[0]}"
+            mend = f"Copy or download these files again, or read a whole part: --name {alone[0]}"
+            raise ReleaseFolderError(what, where=folder, mend=mend)
+        mend = "Copy or download these files again, or type the `covar-gen publish` command again"
         raise ReleaseFolderError(what, where=folder, mend=mend)
 
 
