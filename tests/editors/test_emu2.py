@@ -60,6 +60,10 @@ def tiny(folder: Path) -> Made:
         if key not in known:
             known[key] = editor(folder, **options)
             known[key].setup()
+        networks = known[key]._networks
+        assert networks is not None
+        # What another test had read in a larger batch may differ in its last bits.
+        networks.read = {}
         return known[key]
 
     return made

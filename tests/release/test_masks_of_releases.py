@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from covar_gen.core.errors import DamagedRunError, IncompleteInputError
+from covar_gen.core.errors import DamagedRunError, IncompleteInputError, ReleaseFolderError
 from covar_gen.core.store import Run
 from covar_gen.evaluation.data import open_data
 from covar_gen.evaluation.masks import masks_of
@@ -62,9 +62,13 @@ def test_masks_that_are_damaged_are_one_line(png: Path, tmp_path: Path) -> None:
     keys, content = evaluated(release)
     [path] = (release / "data" / "masks").glob("*.parquet")
     found = masks_of(str(release), keys, content)
-    path.write_bytes(path.read_bytes()[:100])
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
     with pytest.raises(DamagedRunError, match="cannot be read") as refused:
         found.of(1)
     assert "\n" not in refused.value.line()
     with pytest.raises(DamagedRunError, match="cannot be read"):
+        masks_of(str(release), keys, content)
+    path.write_bytes(whole[:100])
+    with pytest.raises(ReleaseFolderError, match="missing or cut short: data/masks/"):
         masks_of(str(release), keys, content)
