@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -159,6 +160,12 @@ _STORAGE = {
     errno.ESTALE: ("the network file system lost the file", "Type the same command again"),
     errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n 4096), then try again"),
 }
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covar_gen.core.errors import CovarError, WeightsError, first_line
+from covar_gen.core.errors import CovarError, WeightsError, first_line, some
 from covar_gen.core.hub_cache import cached, lacking, whole
 from covar_gen.core.pins import Pin, pin, revision_of
 
@@ -222,10 +222,9 @@ def _not_here(repo: str, given: str | None, wanted: _Wanted) -> str:
     """What the cache lacks, where the Hub cannot be asked."""
     asked = revision_of(repo, given)
     if cached(repo, asked or "main") and (missing := lacking(repo, asked, wanted.patterns)):
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         return (
             f"the copy of {repo} in the cache is incomplete and the Hub cannot be asked; "
-            f"missing: {', '.join(missing[:NAMED])}{more}"
+            f"missing: {some(missing, NAMED)}"
         )
     what = f"{repo} is neither in the cache of the Hugging Face Hub nor can it be fetched"
     if not given and asked and (other := cached(repo, "main")) is not None:

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import WeightsError, some
 from covar_gen.core.hub import fetch, getting
 from covar_gen.editors import _emu2_published as published
-from covar_gen.editors._emu2_names import ENCODER, PREFIXES, Part, Source, some, sorted_by_part
+from covar_gen.editors._emu2_names import ENCODER, NAMED, PREFIXES, Part, Source, sorted_by_part
 from covar_gen.editors._emu2_settings import (
     TOKENIZER,
     Place,
@@ -125,7 +125,7 @@ def _folder(place: Place, folders: Sequence[str]) -> Weights:
         mend = place.mend
         if (path.parent / ENCODER) == path:
             mend = f"Name the folder above it: {path.parent}"
-        what = f"{place.repo or path} is no Emu2-Gen: it lacks {some(missing)}"
+        what = f"{place.repo or path} is no Emu2-Gen: it lacks {some(missing, NAMED)}"
         raise place.error(what, mend)
     files = _weights(place, folders)
     tensors: dict[Part, dict[str, Source]] = {}
@@ -200,7 +200,7 @@ def _weights(place: Place, folders: Sequence[str]) -> dict[str, list[Path]]:
         if not (place.path / folder / name).is_file()
     ]
     if missing:
-        raise place.error(f"{place.path} is incomplete: it lacks {some(missing)}")
+        raise place.error(f"{place.path} is incomplete: it lacks {some(missing, NAMED)}")
     return found
 
 
@@ -222,7 +222,8 @@ def _read(files: Sequence[Path], prefixes: str, place: Place) -> dict[Part, dict
     listed = [entry for file in files for entry in entries(file, place.where)]
     found, unknown = sorted_by_part(listed, PREFIXES[prefixes])
     if unknown:
-        what = f"{files[0].parent} has {_number(unknown)} that Emu2-Gen has not: {some(unknown)}"
+        told = f"{_number(unknown)} that Emu2-Gen has not: {some(unknown, NAMED)}"
+        what = f"{files[0].parent} has {told}"
         raise place.error(what, "Name the weights of Emu2-Gen, as they are published")
     kinds = {entry.kind for named in found.values() for s in named.values() for entry in s.entries}
     if odd := sorted(kinds - FLOATS):

@@ -8,7 +8,7 @@ theirs has to be zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -124,9 +124,3 @@ def _fused(named: Mapping[str, Source]) -> dict[str, Source]:
             both = (*found.pop(name).entries, *found.pop(values).entries)
             found[fused] = Source((3 * queries.shape[0],), both)
     return found
-
-
-def some(names: Sequence[str]) -> str:
-    """A few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import WeightsError, some
 from covar_gen.editors import _emu2_packing as packing
-from covar_gen.editors._emu2_names import canonical, some
+from covar_gen.editors._emu2_names import NAMED, canonical
 from covar_gen.editors._emu2_room import HALF, Language, Loads, Stage, chosen, size
 from covar_gen.editors._emu2_spreading import follow
 
@@ -123,7 +123,7 @@ def _check(wanted: Mapping[str, tuple[int, ...]], stream: Stream) -> None:
         if there.get(name, shape) != shape
     ]
     said = [
-        f"{what} {some(names)}"
+        f"{what} {some(names, NAMED)}"
         for what, names in (("lacks", missing), ("has besides", unknown), ("has", other))
         if names
     ]

@@ -18,14 +18,14 @@ from pydantic import Field
 from covar_gen.core.arrays import Json
 from covar_gen.core.checkpoints import model_name
 from covar_gen.core.digests import named_sha256, together
-from covar_gen.core.errors import WeightsError
+from covar_gen.core.errors import WeightsError, some
 from covar_gen.core.hub import SMALL, fetch, getting, is_repository, no_name
 from covar_gen.core.plugins import PluginOptions, WeightsName
 from covar_gen.neural.quiet import one_line
 from covar_gen.neural.room import check_room, free_memory
 from covar_gen.neural.running import Dtype, own_devices
 from covar_gen.neural.settings import check_settings, compile_blocks, set_attention
-from covar_gen.neural.whole import check_files, lacking, some
+from covar_gen.neural.whole import check_files, lacking
 
 if TYPE_CHECKING:
     import torch

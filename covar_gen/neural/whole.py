@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from covar_gen.core.checkpoints import IMAGES, TEXTS
@@ -28,8 +28,6 @@ WORDLESS = "ByT5"
 """Such a tokenizer reads bytes and has no words."""
 ZIP, ZIPPED = b"PK\x03\x04", (".bin", ".pth", ".pt")
 """How a zip archive starts, and files that torch writes as one, and wrote otherwise before."""
-NAMED = 3
-"""How many files are named; of more, the number is said."""
 
 
 def lacking(folder: Path, where: str, kind: str = "") -> list[str]:
@@ -79,12 +77,6 @@ def _shards(folder: Path, there: set[str], where: str) -> set[str]:
             what = f"{folder / index} names no files"
             raise WeightsError(what, where=where, mend="Fetch it again") from error
     return found
-
-
-def some(names: Sequence[str]) -> str:
-    """A few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def check_files(files: Iterable[Path], where: str) -> None:

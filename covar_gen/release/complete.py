@@ -9,15 +9,12 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from covar_gen.core.digests import file_sha256
-from covar_gen.core.errors import ReleaseFolderError
+from covar_gen.core.errors import ReleaseFolderError, some
 from covar_gen.core.store import RELEASE
 from covar_gen.release.index import RECIPE_ONLY, read_release
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
-
-NAMED = 3
-"""How many files a message names."""
 
 
 class Held(NamedTuple):
@@ -125,5 +122,4 @@ def equal(files: dict[str, RepoFile], release: Whole) -> bool:
 
 def named(paths: Collection[str]) -> str:
     """The first few names, and how many more there are."""
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(sorted(paths)[:NAMED]) + more
+    return some(sorted(paths))

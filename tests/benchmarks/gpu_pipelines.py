@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,9 +46,9 @@ class Pipelines(Part):
         found: Path = module.save_stable_diffusion(folder, self.channels, scheduler=self.scheduler)
         return found
 
+    @abstractmethod
     def holder(self, stage: Any) -> Any:
         """What has the pipeline as its attribute `pipe`."""
-        raise NotImplementedError
 
     @contextmanager
     def hearing(self, stage: Any) -> Iterator[Heard]:

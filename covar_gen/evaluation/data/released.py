@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from covar_gen.core.errors import ReleaseFolderError
+from covar_gen.core.errors import ReleaseFolderError, some
 from covar_gen.core.store import PUBLISHING, RELEASE
 
 CARD = "README.md"
 """The file of a release that says which of its tables are one configuration."""
 NO_IMAGES = ("masks", "manifest")
 """Configurations of a release that no image is read from."""
-_SHOWN = 3
 
 
 def check_release(folder: Path, *names: str) -> None:
@@ -42,8 +41,7 @@ def check_release(folder: Path, *names: str) -> None:
     wanted = set(names) & set(whole) or set(whole) - set(NO_IMAGES)
     wrong = [p for p, _, c in known if (p == CARD or c in wanted) and not there[p]]
     if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        what = f"the release is incomplete; missing or cut short: {', '.join(wrong[:_SHOWN])}{more}"
+        what = f"the release is incomplete; missing or cut short: {some(wrong)}"
         alone = [name for name in whole if whole[name] and name not in NO_IMAGES]
         if alone and not names and there[CARD]:
             mend = f"Copy or download these files again, or read a whole part: --name {alone[0]}"
